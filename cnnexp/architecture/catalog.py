@@ -1,0 +1,120 @@
+"""The layer types that a stack may name: every layer class of the installed torch.nn, read from its real signature.
+
+What cannot stand in a stack (losses, recurrent modules, modules with several inputs, …) is kept by name with the
+sentence that says why, so that naming it is answered with a reason and not with "unknown".
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from torch import nn
+
+from cnnexp import kinds
+from cnnexp.components import Catalog, Component
+from cnnexp.kinds import Rule
+
+INFERRED = ("in_channels", "in_features", "num_features", "num_channels", "normalized_shape")
+"""Sizes that follow from the shape that arrives and may be left out."""
+
+_COUNT = Rule(least=1)
+_NOT_NEGATIVE = Rule(least=0)
+_RULES: Mapping[str, Rule] = MappingProxyType(
+    dict.fromkeys(
+        (
+            "in_channels out_channels in_features out_features num_features num_channels normalized_shape groups"
+            " num_groups kernel_size stride dilation output_size size upscale_factor downscale_factor num_parameters"
+            " d_model nhead dim_feedforward divisor_override"
+        ).split(),
+        _COUNT,
+    )
+    | {
+        "padding": _NOT_NEGATIVE,
+        "output_padding": _NOT_NEGATIVE,
+        "p": Rule(least=0, most=1),
+        "dropout": Rule(least=0, most=1),
+        "momentum": Rule(least=0, most=1),
+        "eps": _NOT_NEGATIVE,
+        "scale_factor": Rule(above=0),
+        "output_ratio": Rule(above=0, most=1),
+        "norm_type": Rule(above=0),
+        "dtype": Rule(choices=("float16", "bfloat16", "float32", "float64")),
+    }
+)
+_CHOICES: Mapping[str, Mapping[str, Rule]] = {
+    "GELU": {"approximate": Rule(choices=("none", "tanh"))},
+    "Upsample": {
+        "mode": Rule(choices=("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact"))
+    },
+    "TransformerEncoderLayer": {"activation": Rule(choices=("relu", "gelu"))},
+}
+_CONVOLUTION_PADDING = {"padding": Rule(least=0, choices=("valid", "same"))}
+_ANY_PADDING = {"padding": Rule()}  # a negative padding crops
+
+
+def dimensions(name: str) -> int | None:
+    """The number of spatial dimensions that a layer's name promises: 2 for Conv2d, None for Linear."""
+    match = re.search(r"([123])d$", name)
+    return int(match[1]) if match else None
+
+
+def _rules(name: str, cls: type) -> Mapping[str, Rule]:
+    rules = dict(_RULES) | dict(_CHOICES.get(name, {}))
+    if issubclass(cls, nn.modules.conv._ConvNd):
+        rules |= _CONVOLUTION_PADDING
+    elif re.search(r"Pad[123]d$", name):
+        rules |= _ANY_PADDING
+    return MappingProxyType(rules)
+
+
+def _refusal(name: str, cls: type[nn.Module]) -> str | None:
+    """Why a module cannot stand in a stack, or None when it can."""
+    if name.endswith("Loss") or cls.__module__.endswith(".loss"):
+        return "it is a loss, which compares an output with a target; write it under 'loss'"
+    if issubclass(cls, (nn.RNNBase, nn.RNNCellBase)):
+        return (
+            "a recurrent module hands on a state beside its output, and a stack passes one tensor from layer to layer"
+        )
+    if issubclass(cls, nn.modules.lazy.LazyModuleMixin):
+        plain = name.removeprefix("Lazy")
+        return f"write {plain}, whose sizes may be left out and are inferred before anything runs"
+    if name.startswith("Embedding"):
+        return "it looks up whole-number indices, and a stack passes on real numbers"
+    if cls.forward is nn.Module.forward or cls.__module__.endswith((".container", ".data_parallel")):
+        return "it is a container of other modules, not a layer; the list 'layers' is the container"
+    inputs = [
+        p.name
+        for p in list(inspect.signature(cls.forward).parameters.values())[1:]
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    if len(inputs) > 1:
+        return f"it takes {len(inputs)} inputs ({', '.join(inputs)}), and a stack passes one tensor from layer to layer"
+    component = Component(name, cls)
+    for parameter in component.parameters.values():
+        if parameter.required and not kinds.expressible(parameter.annotation):
+            return f"its parameter '{parameter.name}' must be a module, which YAML cannot hold"
+    return None
+
+
+def _build() -> Catalog:
+    entries, refused = {}, {}
+    for name in dir(nn):
+        cls = getattr(nn, name)
+        if not (inspect.isclass(cls) and issubclass(cls, nn.Module) and cls is not nn.Module):
+            continue
+        if reason := _refusal(name, cls):
+            refused[name] = reason
+        else:
+            entries[name] = Component(name, cls, rules=_rules(name, cls))
+    return Catalog("layer type", MappingProxyType(entries), MappingProxyType(refused))
+
+
+LAYERS = _build()
+
+
+def inferable(component: Component) -> tuple[str, ...]:
+    """The required sizes of a layer that may be left out because they follow from the arriving shape."""
+    return tuple(p for p in INFERRED if p in component.parameters and component.parameters[p].required)

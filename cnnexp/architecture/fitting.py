@@ -1,0 +1,208 @@
+"""Does a layer fit what arrives? Sizes are inferred or compared, and what torch would say on the first batch is said now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from cnnexp.architecture.catalog import INFERRED, dimensions
+from cnnexp.architecture.rules import spread
+from cnnexp.architecture.stack import Layer
+from cnnexp.errors import Problem
+from cnnexp.kinds import shown
+
+Shape = tuple[int, ...]
+_AXES = {1: "channels×length", 2: "channels×height×width", 3: "channels×depth×height×width"}
+_WINDOWED = (
+    nn.modules.conv._ConvNd,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._LPPoolNd,
+)
+
+
+class Placed(Protocol):
+    """A layer whose shapes are known."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def input_shape(self) -> Shape: ...
+    @property
+    def output_shape(self) -> Shape: ...
+
+
+def times(shape: Sequence[int | str]) -> str:
+    """A shape as people write it: 3×32×32."""
+    return "×".join(map(str, shape)) or "a single number"
+
+
+def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Mapping[str, Any] | None, list[Problem]]:
+    """The parameters of a layer with its sizes filled in, or None when what arrives cannot be what it takes.
+
+    Arguments:
+        layer: the layer as written.
+        earlier: the layers before it, with shapes.
+        arriving: the batch that arrives, on the meta device.
+
+    Returns:
+        the full parameters in the signature's order with what arrives in place of a wrong size, and the problems.
+    """
+    shape = tuple(arriving.shape[1:])
+    if (
+        problem := _wrong_rank(layer, shape, earlier)
+        or _wrong_groups(layer, shape)
+        or _wrong_dim(layer, shape, earlier)
+    ):
+        return None, [problem]
+    params = dict(layer.params)
+    problems = []
+    for name in INFERRED:
+        if name not in layer.component.parameters or not layer.component.parameters[name].required:
+            continue
+        arrives = _size(name, shape, params.get(name))
+        if name in params and _as_shape(params[name]) != _as_shape(arrives):
+            text = f"{layer.label}: {name} (={shown(params[name])}) must be {shown(arrives)}, the size arriving from {_origin_and_shape(earlier, shape)}"
+            problems.append(Problem("wrong-size", (*layer.path, name), text, f"leave {name} out to have it inferred"))
+            params[name] = arrives
+        params.setdefault(name, arrives)
+    order = [p for p in layer.component.parameters if p in params]
+    ordered = {p: params[p] for p in order} | params
+    if (problem := _window_too_large(layer, ordered, shape, earlier)) and not problems:
+        return None, [problem]
+    return MappingProxyType(ordered), problems
+
+
+def _size(name: str, shape: Shape, written: Any) -> Any:
+    if name == "in_features":
+        return shape[-1]
+    if name == "normalized_shape":
+        n = len(_as_shape(written)) if written is not None else len(shape)
+        sizes = shape[-n:] if n <= len(shape) else shape
+        return sizes[0] if isinstance(written, int) else sizes
+    return shape[0]
+
+
+def _as_shape(size: Any) -> tuple[Any, ...]:
+    return tuple(size) if isinstance(size, (list, tuple)) else (size,)
+
+
+def _origin(earlier: Sequence[Placed]) -> str:
+    return earlier[-1].label if earlier else "the input"
+
+
+def _origin_and_shape(earlier: Sequence[Placed], shape: Shape) -> str:
+    # What a Flatten flattened says more than its one number, which the message holds already.
+    flattened = earlier and earlier[-1].type == "Flatten"
+    return f"{_origin(earlier)} ({times(earlier[-1].input_shape if flattened else shape)})"
+
+
+def _wrong_rank(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Problem | None:
+    n = dimensions(layer.component.name)
+    if n is None:
+        return None
+    name = layer.component.name
+    allowed = {2, 1} if name == "BatchNorm1d" else {n + 1}
+    if name.startswith(("ConstantPad", "ZeroPad")):
+        allowed |= set(range(n, len(shape) + 1))
+    if len(shape) in allowed:
+        return None
+    text = f"{layer.label}: takes {_AXES[n]}, but {times(shape)} arrives from {_origin(earlier)}"
+    hint = "put an Unflatten before it" if len(shape) < n + 1 else f"use {name[:-2]}{len(shape) - 1}d"
+    return Problem("wrong-dimensions", layer.path, text, hint if len(shape) <= 4 else None)
+
+
+def _wrong_dim(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Problem | None:
+    rank = len(shape) + 1
+    for name in ("dim", "start_dim", "end_dim"):
+        value = layer.params.get(name)
+        if isinstance(value, int) and not -rank <= value < rank:
+            text = f"{layer.label}: {name} must be between {-rank} and {rank - 1}, not {value}: batch and {times(shape)} arrive from {_origin(earlier)}"
+            return Problem("bad-value", (*layer.path, name), text)
+    return None
+
+
+def _wrong_groups(layer: Layer, shape: Shape) -> Problem | None:
+    for by, name in (("groups", "in_channels"), ("num_groups", "num_channels")):
+        groups = layer.params.get(by)
+        inferred = name in layer.component.parameters and name not in layer.params
+        if inferred and isinstance(groups, int) and shape[0] % groups:
+            text = f"{layer.label}: {name} (={shape[0]}, inferred) must be divisible by {by} (={groups})"
+            return Problem("bad-value", (*layer.path, by), text)
+    return None
+
+
+def _window_too_large(
+    layer: Layer, params: Mapping[str, Any], shape: Shape, earlier: Sequence[Placed]
+) -> Problem | None:
+    cls, n = layer.component.cls, len(shape) - 1
+    if not issubclass(cls, _WINDOWED) or issubclass(cls, nn.modules.conv._ConvTransposeNd):
+        return None
+    padding = params.get("padding", 0)
+    if isinstance(padding, str) and padding == "same":
+        return None
+    pads = spread(0 if isinstance(padding, str) else padding, n)
+    sizes = list(zip(spread(params["kernel_size"], n), spread(params.get("dilation", 1), n), strict=True))
+    extents = [d * (k - 1) + 1 for k, d in sizes]
+    room = [s + 2 * p for s, p in zip(shape[1:], pads, strict=True)]
+    if all(e <= r for e, r in zip(extents, room, strict=True)):
+        return None
+    padded = f", {times(room)} with its padding" if any(pads) else ""
+    spreading = " (spread by its dilation)" if any(d != 1 for _, d in sizes) else ""
+    text = f"{layer.label}: its {times(extents)} window{spreading} is larger than the {times(shape[1:])} that arrives{padded}"
+    return Problem("empty-shape", layer.path, text, _journey(earlier, shape))
+
+
+def _journey(earlier: Sequence[Placed], shape: Shape) -> str | None:
+    """How the sizes came down to what arrives, for the hint of a shape that ran out."""
+    if not earlier:
+        return None
+    steps = [times(earlier[0].input_shape[1:])]
+    for layer in earlier:
+        size = times(layer.output_shape[1:])
+        if size != steps[-1].split(" ")[0] and len(layer.output_shape) == len(shape):
+            steps.append(f"{size} after {layer.label}")
+    return f"the sizes on the way: {' → '.join(steps)}" if len(steps) > 1 else None
+
+
+def wrong_dtype(layer: Layer, own: torch.dtype, arriving: torch.dtype) -> Problem:
+    """The problem of a layer whose weights have another dtype than what arrives."""
+    mine, theirs = (str(d).removeprefix("torch.") for d in (own, arriving))
+    path = (*layer.path, "dtype") if "dtype" in layer.params else layer.path
+    text = f"{layer.label}: has {mine} weights, but {theirs} arrives"
+    return Problem(
+        "wrong-dtype", path, text, "for a network that is all float64 set trainer.precision=64-true and leave dtype out"
+    )
+
+
+def unusable(layer: Layer, leaving: Any, arriving: Tensor, earlier: Sequence[Placed]) -> Problem | None:
+    """The problem of an output that no next layer can take, or None."""
+    if not isinstance(leaving, Tensor):
+        text = f"{layer.label}: gives {type(leaving).__name__}, and a stack passes one tensor from layer to layer"
+        return Problem("not-a-tensor", layer.path, text)
+    if leaving.dim() == 0 or leaving.shape[0] != arriving.shape[0]:
+        text = f"{layer.label}: would merge or split the samples of a batch; dimension 0 is the batch"
+        dims = next((p for p in ("start_dim", "dim") if p in layer.params), None)
+        return Problem("batch-lost", (*layer.path, dims) if dims else layer.path, text, "count the dimensions from 1")
+    if 0 in leaving.shape:
+        text = f"{layer.label}: {times(arriving.shape[1:])} arrives, and {times(leaving.shape[1:])} would be left"
+        return Problem("empty-shape", layer.path, text, _journey(earlier, tuple(arriving.shape[1:])))
+    return None
+
+
+def refused_by_torch(layer: Layer, error: Exception, arriving: Tensor, earlier: Sequence[Placed]) -> Problem:
+    """The problem of a layer that torch itself refuses, in torch's words with our shapes."""
+    shape = tuple(arriving.shape[1:])
+    reason = re.sub(r"\s+", " ", str(error)).strip().split(". ")[0].rstrip(".") or type(error).__name__
+    reason = reason.replace(str(list(arriving.shape)), times(shape)).replace("torch.Size(", "(")
+    if len(reason) > 200:
+        reason = reason[:199] + "…"
+    text = f"{layer.label}: torch refuses it for the {times(shape)} arriving from {_origin(earlier)}: {reason}"
+    return Problem("refused-by-torch", layer.path, text)

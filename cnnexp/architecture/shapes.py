@@ -1,0 +1,50 @@
+"""The tensor that leaves a layer on the meta device.
+
+torch's own pass is the rule. Linear layers and zero-padded convolutions have a short way here: torch's meta kernels for
+them import its compiler, which costs `check` more time than torch itself. A property test holds both ways equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from cnnexp.architecture.rules import spread
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def leaving(module: nn.Module, arriving: Tensor) -> Any:
+    """What the layer gives for a batch on the meta device: only shape and dtype count.
+
+    Arguments:
+        module: the layer, on the meta device, already known to take what arrives.
+        arriving: the batch.
+
+    Raises:
+        Exception: whatever torch raises about a layer that does not fit.
+    """
+    if type(module) is nn.Linear:
+        return arriving.new_empty((*arriving.shape[:-1], module.out_features), dtype=module.weight.dtype)
+    if type(module) in (*_CONVOLUTIONS, *_TRANSPOSED) and getattr(module, "padding_mode", None) == "zeros":
+        sizes = _transposed(module, arriving) if type(module) in _TRANSPOSED else _convolved(module, arriving)
+        return arriving.new_empty((arriving.shape[0], module.out_channels, *sizes), dtype=module.weight.dtype)
+    return module(arriving)
+
+
+def _convolved(module: Any, arriving: Tensor) -> list[int]:
+    n = arriving.dim() - 2
+    windows = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
+    if module.padding == "same":
+        return list(arriving.shape[2:])
+    padding = spread(0 if module.padding == "valid" else module.padding, n)
+    rows = zip(arriving.shape[2:], windows, padding, module.stride, strict=True)
+    return [(size + 2 * p - window) // s + 1 for size, window, p, s in rows]
+
+
+def _transposed(module: Any, arriving: Tensor) -> list[int]:
+    windows = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
+    rows = zip(arriving.shape[2:], windows, module.padding, module.stride, module.output_padding, strict=True)
+    return [(size - 1) * s - 2 * p + window + extra for size, window, p, s, extra in rows]

@@ -1,0 +1,270 @@
+"""Compose a config with Hydra: every mistake a located Problem, every value plain data."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.hydra import Hydra
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cnnexp.config import reading
+from cnnexp.config.diagnose import explain
+from cnnexp.config.locate import Locator, Source, as_path
+from cnnexp.data.look import look
+from cnnexp.errors import ConfigError, Path, Problem, key_path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A composed config.
+
+    Arguments:
+        values: plain dicts, lists and scalars, with every interpolation resolved.
+        locator: finds the place of a key path.
+        overrides: the command-line overrides as they were written.
+        problems: what is wrong with the overrides; the values are those without the wrong ones.
+    """
+
+    values: dict[str, Any]
+    locator: Locator
+    overrides: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = field(default=())
+
+    def touches(self, *keys: str) -> bool:
+        """Whether the command line chooses or sets one of these top-level keys or something inside it."""
+        return any(as_path(key)[:1] and as_path(key)[0] in keys for key, _ in _keys(self.overrides))
+
+
+def packaged() -> FilePath:
+    """The folder of the config files that come with cnnexp: inside the installed package, or beside it in a checkout."""
+    here = FilePath(__file__).resolve().parents[1]
+    inside = here / "conf"
+    return inside if inside.is_dir() else here.parent / "conf"
+
+
+class _CheckedSource(FileConfigSource):
+    """Hydra's reader of config files, behind our look at the event stream."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        name = self._normalize_file_name(config_path)
+        if FilePath(name).is_absolute() or ".." in FilePath(name).parts:
+            text = f"'{config_path}' lies outside the config folders"
+            raise ConfigError([Problem("outside-conf", (), text, "copy the file into conf/ and name it from there")])
+        file = FilePath(self.path) / name
+        if file.is_file():
+            node = reading.read(file)
+            if node is not None and node.id != "mapping":
+                mark = node.start_mark
+                place = f"{reading.shown(file)}:{mark.line + 1}:{mark.column + 1}"
+                kind = "a list" if node.id == "sequence" else f"'{node.value}'"
+                raise ConfigError([Problem("not-a-mapping", (), f"a config file must be a mapping, not {kind}", where=place)])
+        return super().load_config(config_path)
+
+
+class Composer:
+    """Composes configs from the packaged `conf/`, the working directory's `conf/` (which goes first) and `config_dir`.
+
+    Arguments:
+        config_name: the primary config.
+        config_dir: one more folder to search, after the others.
+        first: a folder to search before all others.
+    """
+
+    def __init__(
+        self, config_name: str = "config", config_dir: str | None = None, first: FilePath | None = None
+    ) -> None:
+        self.config_name = config_name
+        Plugins.instance()  # registers Hydra's own sources, one of which ours stands in for
+        SourcesRegistry.instance().types["file"] = _CheckedSource
+        search_path = create_config_search_path(str(packaged()))
+        own = FilePath.cwd() / "conf"
+        for folder in (own, first):
+            if folder is not None and folder.is_dir() and folder.resolve() != packaged().resolve():
+                search_path.prepend("cnnexp", f"file://{folder.resolve()}", SearchPathQuery(provider="main"))
+        if config_dir is not None:
+            extra = FilePath(config_dir).resolve()
+            if not extra.is_dir():
+                raise ConfigError([Problem("no-folder", (), f"--config-dir: there is no folder '{config_dir}'")])
+            search_path.prepend("command-line", f"file://{extra}", SearchPathQuery(provider="schema"))
+        GlobalHydra.instance().clear()
+        self.hydra = Hydra.create_main_hydra2("cnnexp", search_path)
+        self.loader = self.hydra.config_loader
+
+    def compose(self, overrides: Sequence[str] = (), mode: RunMode = RunMode.RUN) -> Config:
+        """The config for these overrides.
+
+        Returns:
+            the config; its `problems` tell what was wrong with single overrides, which were left out.
+
+        Raises:
+            ConfigError: nothing could be composed at all.
+        """
+        texts = tuple(overrides)
+        used, problems = list(texts), []
+        try:
+            composed = self._load(used, mode)
+        except (HydraException, OmegaConfBaseException, ValueError, AttributeError, ConfigError) as error:
+            log.debug("composing failed", exc_info=True)
+            used, problems = explain(self.loader, self.config_name, texts, error)
+            try:
+                composed = self._load(used, mode)
+            except (HydraException, OmegaConfBaseException, ValueError, AttributeError) as again:
+                unexplained = [] if problems else [Problem("bad-config", (), _first_line(again))]
+                raise ConfigError([*problems, *unexplained]) from None
+        locator = Locator(self._sources(used, mode), self._settings(texts), _raw(composed))
+        return _config(composed, locator, texts, problems)
+
+    def _load(self, overrides: list[str], mode: RunMode) -> DictConfig:
+        return self.loader.load_configuration(self.config_name, overrides, run_mode=mode)
+
+    def _settings(self, texts: Sequence[str]) -> list[tuple[str, str]]:
+        """The overrides that set a value; one that chooses a file is located in that file."""
+        return [(key, text) for key, text in _keys(texts) if not self.loader.get_group_options(key.replace(".", "/"))]
+
+    def _sources(self, overrides: list[str], mode: RunMode) -> Sequence[Source]:
+        return _LazySources(self.loader, self.config_name, overrides, mode)
+
+
+class _LazySources(Sequence[Source]):
+    """The files of a config in merge order; Hydra is asked for them only when a place is wanted."""
+
+    def __init__(self, loader: Any, name: str, overrides: list[str], mode: RunMode) -> None:
+        self._arguments = (loader, name, overrides, mode)
+        self._found: list[Source] | None = None
+
+    def _list(self) -> list[Source]:
+        if self._found is None:
+            loader, name, overrides, mode = self._arguments
+            defaults = loader.compute_defaults_list(name, overrides, mode)
+            folders = [FilePath(s.path) for s in loader.get_sources() if s.scheme() == "file"]
+            self._found = []
+            for entry in defaults.defaults:
+                candidates = [folder / f"{entry.config_path}.yaml" for folder in folders]
+                file = next((c for c in candidates if c.is_file()), None)
+                if file is not None:
+                    self._found.append(Source(file, as_path(entry.package or "")))
+        return self._found
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._list()[index]
+
+
+def load_file(file: str | FilePath, overrides: Sequence[str] = ()) -> Config:
+    """A config from one file, such as a run's config.yaml, with `key=value` overrides on top.
+
+    Raises:
+        ConfigError: the file or an override cannot be read.
+    """
+    path = FilePath(file)
+    node = reading.read(path)
+    if node is None or node.id != "mapping":
+        raise ConfigError([Problem("not-a-mapping", (), "a config must be a mapping", where=reading.shown(path))])
+    loaded = OmegaConf.load(path)
+    assert isinstance(loaded, DictConfig)
+    OmegaConf.set_struct(loaded, True)
+    problems = []
+    for text in overrides:
+        key, separator, _ = text.partition("=")
+        try:
+            if not separator:
+                raise ValueError("must be key=value")
+            known = OmegaConf.select(loaded, key.lstrip("+"), default=_ABSENT) is not _ABSENT
+            if not known and not key.startswith("+"):
+                raise ValueError(f"there is no key '{key}' in {reading.shown(path)}")
+            addition = OmegaConf.from_dotlist([text.lstrip("+")])
+            OmegaConf.set_struct(loaded, False)
+            loaded.merge_with(addition)
+        except (OmegaConfBaseException, ValueError) as error:
+            problems.append(Problem("bad-override", (), _first_line(error), where=f"override '{text}'"))
+    locator = Locator([Source(path, ())], _keys(overrides), _raw(loaded))
+    return _config(loaded, locator, tuple(overrides), problems)
+
+
+def _config(composed: DictConfig, locator: Locator, texts: tuple[str, ...], problems: list[Problem]) -> Config:
+    """Fill in what the data set knows about itself, resolve all references, and gather what is wrong."""
+    known: list[Problem] = []
+    section = composed._get_node("data") if "data" in composed else None
+    if isinstance(section, DictConfig):
+        filled, known = look({str(k): _plain(section, k, ("data", str(k)), []) for k in section})
+        for key, value in filled.items():
+            OmegaConf.update(composed, f"data.{key}", value, force_add=True)
+    values, broken = _resolve(composed)
+    return Config(values, locator, texts, tuple([*problems, *locator.locate([*broken, *known])]))
+
+
+_ABSENT: Any = object()
+
+
+def _keys(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    return [(text.partition("=")[0].lstrip("+~").split("@")[0].replace("/", "."), text) for text in overrides]
+
+
+def _raw(composed: DictConfig) -> Mapping[str, Any]:
+    plain = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(plain, dict)
+    plain.pop("hydra", None)
+    return {str(k): v for k, v in plain.items()}
+
+
+def _resolve(composed: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
+    """The plain values, with null for every value that could not be resolved, and the problems of those."""
+    problems: list[Problem] = []
+    values = {str(key): _plain(composed, key, (str(key),), problems) for key in composed if key != "hydra"}
+    # What refers to a broken reference is broken as well; the first one is where the mistake is.
+    return values, list({p.message.partition(": ")[2] or p.message: p for p in reversed(problems)}.values())[::-1]
+
+
+def _plain(parent: DictConfig | ListConfig, key: Any, path: Path, problems: list[Problem]) -> Any:
+    try:
+        if OmegaConf.is_missing(parent, key):
+            text = f"{key_path(path)} must be given"
+            problems.append(Problem("missing-value", path, text, f"add {key_path(path)}=… to the command"))
+            return None
+        value = parent[key]
+    except OmegaConfBaseException as error:
+        reason = _first_line(error)
+        problems.append(Problem("bad-reference", path, f"{key_path(path)}: {reason}", _reference_hint(reason)))
+        return None
+    except RecursionError:
+        problems.append(Problem("bad-reference", path, f"{key_path(path)}: refers to itself"))
+        return None
+    if isinstance(value, DictConfig):
+        return {k if isinstance(k, (str, int)) else str(k): _plain(value, k, (*path, k), problems) for k in value}
+    if isinstance(value, ListConfig):
+        return [_plain(value, i, (*path, i), problems) for i in range(len(value))]
+    return value
+
+
+def _reference_hint(reason: str) -> str | None:
+    return "references are written from the top: ${model.stride}" if "not found" in reason else None
+
+
+def _first_line(error: BaseException) -> str:
+    cause = error.__cause__ if not str(error) and error.__cause__ else error
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip()
+
+
+def choices(composer: Composer) -> Iterator[tuple[str, list[str]]]:
+    """Every group that a person can choose from, with its options."""
+    for group in composer.loader.list_groups(""):
+        if group != "hydra":
+            yield group, composer.loader.get_group_options(group)

@@ -1,0 +1,115 @@
+"""What can go wrong, as values that can be shown.
+
+    CnnexpError
+    ├── ConfigError   the config or the command is wrong: nothing was run or written   exit code 2
+    └── RunError      a run was started and failed: its record says so                 exit code 1
+        └── Interrupted   a signal ended the run                                       exit code 128 + signal
+
+A mistake of the user is never a traceback: it is a `Problem`, and all problems of a config are raised together in
+one `ConfigError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a config, as data.
+
+    Arguments:
+        code: a short stable name of the kind of mistake, such as `unknown-parameter`.
+        path: the key path of the value at fault, such as `("model", "layers", 3, "stride")`.
+        message: one sentence that names the thing at fault and what it must be.
+        hint: the cure, or None where the message already holds it.
+        where: `file:line:column` or `override 'key=value'`; filled in by a locator, None without one.
+    """
+
+    code: str
+    path: Path
+    message: str
+    hint: str | None = None
+    where: str | None = None
+
+    def __str__(self) -> str:
+        colon = ":" if (self.where or "").startswith("override") else ""
+        place = f"{self.where}{colon} " if self.where else ""
+        text = f"error: {place}{self.message}"
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class CnnexpError(Exception):
+    """The root of everything that cnnexp raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(CnnexpError):
+    """The config or the command is wrong; nothing was run and nothing was written.
+
+    Arguments:
+        problems: every problem that was found, at least one.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__(render(self.problems))
+
+
+class RunError(CnnexpError):
+    """A run was started and failed; its record holds the reason."""
+
+
+class Interrupted(RunError):
+    """A signal asked the run to stop; `last.ckpt` holds what was reached.
+
+    Arguments:
+        signum: the number of the signal (2 for Ctrl-C, 15 for SIGTERM).
+    """
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        super().__init__("interrupted by Ctrl-C" if signum == 2 else f"interrupted by signal {signum}")
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # a constant in the parent, derived from the signal here
+        return 128 + self.signum
+
+
+def render(problems: Sequence[Problem]) -> str:
+    """The text that a person reads: every problem with its place and its cure, then the count."""
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return "\n".join([*map(str, problems), f"{count}; nothing was run"])
+
+
+def normalised(name: str) -> str:
+    """The form in which names are compared: without case, underscores and hyphens."""
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` most probably stands for, or None when nothing is near."""
+    by_form = {normalised(k): k for k in known}
+    matches = difflib.get_close_matches(normalised(name), list(by_form), n=1, cutoff=0.6)
+    return by_form[matches[0]] if matches else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: `; did you mean 'x'?`, or nothing."""
+    match = closest(name, known)
+    return f"; did you mean '{match}'?" if match else ""
+
+
+def key_path(path: Path) -> str:
+    """A key path as people write it: `model.layers[3].stride`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

@@ -1,0 +1,210 @@
+"""The keys of a config that are not components, with their types and ranges; checked without torch or Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from cnnexp import kinds
+from cnnexp.components import EMPTY, Parameter
+from cnnexp.errors import Path, Problem, did_you_mean
+from cnnexp.kinds import Rule
+
+_ANY = Rule()
+_COUNT = Rule(least=1)
+_NOT_NEGATIVE = Rule(least=0)
+_SHARE_OR_COUNT = Rule(least=0)
+_Mapping = Mapping[str, Any]
+_Precision = Literal[
+    "transformer-engine", "transformer-engine-float16", "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true",
+    "64-true", "64", "32", "16", "bf16", 64, 32, 16,
+]
+
+Table = Mapping[str, tuple[Any, Rule]]
+
+RUN: Table = {
+    "seed": (int, Rule(least=0, most=2**32 - 1)),
+    "memory_format": (Literal["auto", "contiguous_format", "channels_last"], _ANY),
+    "compile": (bool, _ANY),
+    "check_finite_every_n_steps": (Literal["auto"] | int, _COUNT),
+    "checkpoint": (str | None, _ANY),
+    "outputs": (str, _ANY),
+}
+GROUPS = ("data", "task", "model", "loss", "optimizer", "scheduler", "trainer", "logger")
+
+TRAINER: Table = {
+    "accelerator": (str, Rule(choices=("auto", "cpu", "gpu", "cuda", "mps", "tpu"))),
+    "strategy": (str, _ANY),
+    "devices": (list[int] | str | int, Rule(least=-1)),
+    "num_nodes": (int, _COUNT),
+    "precision": (_Precision | None, _ANY),
+    "logger": (bool | None, _ANY),
+    "callbacks": (list[Any] | None, _ANY),
+    "fast_dev_run": (bool | int, _NOT_NEGATIVE),
+    "max_epochs": (int | None, Rule(least=-1)),
+    "min_epochs": (int | None, _NOT_NEGATIVE),
+    "max_steps": (int, Rule(least=-1)),
+    "min_steps": (int | None, _NOT_NEGATIVE),
+    "max_time": (str | None | _Mapping, _ANY),
+    "limit_train_batches": (int | float | None, _SHARE_OR_COUNT),
+    "limit_val_batches": (int | float | None, _SHARE_OR_COUNT),
+    "limit_test_batches": (int | float | None, _SHARE_OR_COUNT),
+    "limit_predict_batches": (int | float | None, _SHARE_OR_COUNT),
+    "overfit_batches": (int | float, _SHARE_OR_COUNT),
+    "val_check_interval": (int | float | str | None | _Mapping, Rule(above=0)),
+    "check_val_every_n_epoch": (int | None, _COUNT),
+    "num_sanity_val_steps": (int | None, Rule(least=-1)),
+    "log_every_n_steps": (int | None, _NOT_NEGATIVE),
+    "enable_checkpointing": (bool | None, _ANY),
+    "enable_progress_bar": (bool | None, _ANY),
+    "enable_model_summary": (bool | None, _ANY),
+    "accumulate_grad_batches": (int, _COUNT),
+    "gradient_clip_val": (int | float | None, _NOT_NEGATIVE),
+    "gradient_clip_algorithm": (Literal["norm", "value"] | None, _ANY),
+    "deterministic": (bool | Literal["warn"] | None, _ANY),
+    "benchmark": (bool | None, _ANY),
+    "inference_mode": (bool, _ANY),
+    "use_distributed_sampler": (bool, _ANY),
+    "profiler": (Literal["simple", "advanced", "pytorch"] | None, _ANY),
+    "detect_anomaly": (bool, _ANY),
+    "barebones": (bool, _ANY),
+    "plugins": (None, _ANY),
+    "sync_batchnorm": (bool, _ANY),
+    "reload_dataloaders_every_n_epochs": (int, _NOT_NEGATIVE),
+    "default_root_dir": (str | None, _ANY),
+    "enable_autolog_hparams": (bool, _ANY),
+    "model_registry": (str | None, _ANY),
+}
+
+_DATA: Table = {
+    "name": (str, _ANY),
+    "shape": (list[int], _COUNT),
+    "num_classes": (int, _COUNT),
+    "class_names": (list[str] | None, _ANY),
+    "mean": (float | list[float] | None, _ANY),
+    "std": (float | list[float] | None, Rule(above=0)),
+    "validation": (float, Rule(least=0, most=0.9)),
+    "batch_size": (int, _COUNT),
+    "shuffle": (bool, _ANY),
+    "drop_last": (bool, _ANY),
+}
+_DOWNLOADED: Table = {"root": (str, _ANY), "download": (bool, _ANY)}
+DATA: Mapping[str, Table] = {
+    "digits": _DATA,
+    "synthetic": {**_DATA, "samples": (int, Rule(least=4)), "noise": (float, Rule(least=0, most=1))},
+    "arrays": {**_DATA, "path": (str, _ANY)},
+    **dict.fromkeys(("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"), {**_DATA, **_DOWNLOADED}),
+}
+
+TASKS: Mapping[str, Table] = {
+    "classification": {
+        "type": (str, _ANY),
+        "monitor": (str, _ANY),
+        "mode": (Literal["min", "max"], _ANY),
+        "metrics": (_Mapping, _ANY),
+    },
+    "none": {"type": (str, _ANY)},
+}
+LOGGERS: Mapping[str, Table] = {"tensorboard": {"type": (str, _ANY)}, "none": {"type": (str, _ANY)}}
+
+
+_DEFAULTS: Mapping[str, Any] = {
+    "class_names": None,
+    "mean": None,
+    "std": None,
+    "validation": 0.1,
+    "batch_size": 32,
+    "shuffle": True,
+    "drop_last": False,
+}
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with the data settings that a file of one's own need not repeat."""
+    data = config.get("data")
+    return {**config, "data": {**_DEFAULTS, **data}} if isinstance(data, Mapping) else dict(config)
+
+
+def check(config: Mapping[str, Any]) -> list[Problem]:
+    """Every problem of a plain config's settings: unknown and missing keys, wrong types and ranges."""
+    return [
+        *_table({k: v for k, v in config.items() if k not in GROUPS}, RUN, (), others=GROUPS),
+        *(Problem("missing-key", (), f"the config has no '{group}'") for group in GROUPS if group not in config),
+        *_section(config, "trainer", TRAINER),
+        *_choice(config, "data", "name", DATA),
+        *_choice(config, "task", "type", TASKS),
+        *_choice(config, "logger", "type", LOGGERS),
+        *_together(config),
+    ]
+
+
+def _choice(config: Mapping[str, Any], group: str, selector: str, tables: Mapping[str, Table]) -> Iterator[Problem]:
+    section = config.get(group)
+    name = section.get(selector) if isinstance(section, Mapping) else None
+    if isinstance(section, Mapping) and name not in tables:
+        text = f"{group}.{selector} is missing" if name is None else f"unknown {group} '{name}'"
+        near = did_you_mean(str(name), tables) if name is not None else ""
+        yield Problem("unknown-name", (group, selector), text + near, f"the known ones are {', '.join(tables)}")
+    else:
+        yield from _section(config, group, tables.get(str(name), {}))
+
+
+def _section(config: Mapping[str, Any], group: str, table: Table) -> Iterator[Problem]:
+    if group not in config:
+        return
+    section = config[group]
+    if not isinstance(section, Mapping):
+        yield Problem("not-a-mapping", (group,), f"'{group}' must be a mapping, not {kinds.shown(section)}")
+        return
+    yield from _table(section, table, (group,))
+
+
+def _table(values: Mapping[str, Any], table: Table, path: Path, others: tuple[str, ...] = ()) -> Iterator[Problem]:
+    prefix = f"{path[0]}." if path else ""
+    for key, value in values.items():
+        if key not in table:
+            place = f" in {path[0]}" if path else ""
+            text = f"there is no key '{key}'{place}{did_you_mean(str(key), [*table, *others])}"
+            yield Problem("unknown-key", (*path, key), text)
+            continue
+        annotation, rule = table[key]
+        if annotation is not _Mapping and not (isinstance(value, Mapping) and _Mapping in _options(annotation)):
+            complaint = Parameter(key, annotation, EMPTY, rule).complaint(value)
+            if complaint:
+                yield Problem("bad-value", (*path, key), f"{prefix}{key} {complaint}", kinds.cure(value, annotation))
+        elif annotation is _Mapping and not isinstance(value, Mapping):
+            yield Problem("bad-value", (*path, key), f"{prefix}{key} must be a mapping, not {kinds.shown(value)}")
+    for key in table:
+        if key not in values and table is not TRAINER:  # Lightning's own default holds there
+            yield Problem("missing-key", path, f"{prefix}{key} is missing")
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__args__", ())
+
+
+def _together(config: Mapping[str, Any]) -> Iterator[Problem]:
+    data, trainer, task = (config.get(g) if isinstance(config.get(g), Mapping) else {} for g in ("data", "trainer", "task"))
+    assert data is not None
+    assert trainer is not None
+    assert task is not None
+    shape, classes, names = data.get("shape"), data.get("num_classes"), data.get("class_names")
+    if isinstance(names, list) and isinstance(classes, int) and len(names) != classes:
+        text = f"data.class_names has {len(names)} names for {classes} classes"
+        yield Problem("wrong-size", ("data", "class_names"), text)
+    for key in ("mean", "std"):
+        value = data.get(key)
+        if isinstance(value, list) and isinstance(shape, list) and shape and len(value) not in (1, shape[0]):
+            text = f"data.{key} has {len(value)} values for {shape[0]} channels"
+            yield Problem("wrong-size", ("data", key), text, "give one number, or one for each channel")
+    if data.get("validation") == 0 and str(task.get("monitor", "")).startswith("val_"):
+        text = f"task.monitor is {task['monitor']}, but there is no validation set: data.validation is 0"
+        yield Problem("no-validation", ("task", "monitor"), text, "set task.monitor=train_loss task.mode=min")
+    if trainer.get("max_epochs") in (None, -1) and trainer.get("max_steps") == -1 and not trainer.get("max_time"):
+        text = "the training has no end: trainer.max_epochs, max_steps and max_time are all open"
+        yield Problem("no-end", ("trainer", "max_epochs"), text, "set one of them")
+    if task.get("monitor") is not None and "metrics" in task and isinstance(task["metrics"], Mapping):
+        names = [f"{s}_{m}" for s in ("val", "train") for m in ("loss", *task["metrics"])]
+        if task["monitor"] not in names:
+            text = f"task.monitor '{task['monitor']}' is not measured{did_you_mean(str(task['monitor']), names)}"
+            yield Problem("unknown-metric", ("task", "monitor"), text, f"measured are {', '.join(names)}")

@@ -1,0 +1,3 @@
+"""The version of cnnexp."""
+
+__version__ = "0.1.0"
