@@ -71,7 +71,7 @@ def fits(value: Any, annotation: Any) -> bool:
     if annotation is Any or isinstance(annotation, TypeVar):
         return value is None or isinstance(value, (bool, int, float, str, list, tuple))
     if origin in _UNIONS:
-        return any(fits(value, option) for option in get_args(annotation))
+        return any(fits(value, option) for option in _worth_saying(annotation))
     if origin is Literal:
         return any(type(value) is type(option) and value == option for option in get_args(annotation))
     if annotation in (None, type(None)):
@@ -100,11 +100,17 @@ def _items_fit(values: Any, annotation: Any) -> bool:
     return not args or all(fits(v, args[0]) for v in values)
 
 
+def _worth_saying(union: Any) -> list[Any]:
+    """The options of a union; a tensor beside a plain number is the same thing for a config."""
+    options = list(get_args(union))
+    return [o for o in options if not _is_named(o, "Tensor")] if {int, float} & set(options) else options
+
+
 def describe(annotation: Any, plural: bool = False) -> str:
     """What an annotation asks for, in YAML's words: `a whole number or a list of 2 whole numbers`."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in _UNIONS:
-        options = [describe(a, plural) for a in args if expressible(a)]
+        options = [describe(a, plural) for a in _worth_saying(annotation) if expressible(a)]
         return " or ".join(dict.fromkeys(options)) or "something that YAML cannot hold"
     if origin is Literal:
         return "one of " + ", ".join(str(a) for a in args)

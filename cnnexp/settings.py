@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from cnnexp import kinds
 from cnnexp.components import EMPTY, Parameter
+from cnnexp.data.look import check as data_check
 from cnnexp.errors import Path, Problem, did_you_mean
 from cnnexp.kinds import Rule
 
@@ -135,6 +136,7 @@ def check(config: Mapping[str, Any]) -> list[Problem]:
         *_choice(config, "task", "type", TASKS),
         *_choice(config, "logger", "type", LOGGERS),
         *_together(config),
+        *(data_check(config["data"]) if isinstance(config.get("data"), Mapping) else ()),
     ]
 
 

@@ -39,12 +39,16 @@ class Config:
         locator: finds the place of a key path.
         overrides: the command-line overrides as they were written.
         problems: what is wrong with the overrides; the values are those without the wrong ones.
+        choices: the file that each group came from, such as `{"model": "tudui"}`.
+        verbose: whether `hydra.verbose` asks for debug messages.
     """
 
     values: dict[str, Any]
     locator: Locator
     overrides: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = field(default=())
+    problems: tuple[Problem, ...] = ()
+    choices: dict[str, str] = field(default_factory=dict)
+    verbose: bool = False
 
     def touches(self, *keys: str) -> bool:
         """Whether the command line chooses or sets one of these top-level keys or something inside it."""
@@ -207,8 +211,11 @@ def _config(composed: DictConfig, locator: Locator, texts: tuple[str, ...], prob
         filled, known = look({str(k): _plain(section, k, ("data", str(k)), []) for k in section})
         for key, value in filled.items():
             OmegaConf.update(composed, f"data.{key}", value, force_add=True)
+    chosen = OmegaConf.select(composed, "hydra.runtime.choices") or {}
+    choices = {str(k): str(v) for k, v in chosen.items() if "/" not in str(k) and v is not None}
+    verbose = bool(OmegaConf.select(composed, "hydra.verbose"))
     values, broken = _resolve(composed)
-    return Config(values, locator, texts, tuple([*problems, *locator.locate([*broken, *known])]))
+    return Config(values, locator, texts, tuple([*problems, *locator.locate([*broken, *known])]), choices, verbose)
 
 
 _ABSENT: Any = object()

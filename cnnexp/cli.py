@@ -1,0 +1,302 @@
+"""The command line: verbs, their arguments, what is printed and the exit code. No other room prints or exits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cnnexp.errors import CnnexpError, ConfigError, Interrupted, Problem, closest, render
+from cnnexp.version import __version__
+
+if TYPE_CHECKING:
+    from cnnexp.config import Composer, Config
+    from cnnexp.verify import Verdict
+
+VERBS = {
+    "train": "one run (the default), or a sweep with --multirun",
+    "check": "problems, layer table and totals; trains nothing",
+    "code": "the network as stand-alone PyTorch source",
+    "runs": "what was recorded below a folder",
+}
+_LATER = ("show", "test", "predict", "export", "report", "resume", "layers", "schema")
+_EXAMPLES = """\
+examples:
+  cnnexp                                            the default network on the shipped digits
+  cnnexp model=tudui trainer.max_epochs=20          other choices, other values
+  cnnexp check model=net data=cifar10               does it fit? nothing is trained
+  cnnexp --multirun model.activation=relu,sigmoid   every value in turn
+  cnnexp train --from outputs/runs/RUN/config.yaml  the same run again
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Arguments:
+        argv: the words after the program's name; sys.argv's when None.
+
+    Returns:
+        0 done; 1 a run failed; 2 the config or the command is wrong and nothing was run; 128 + signal interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except (CnnexpError, KeyboardInterrupt) as error:
+        if os.environ.get("CNNEXP_TRACEBACK") == "1":
+            traceback.print_exc()
+        return _told(error)
+
+
+def _told(error: BaseException) -> int:
+    """Say what went wrong, and give its exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        error = Interrupted(2)
+    if isinstance(error, ConfigError):
+        print(error, file=sys.stderr)
+    else:
+        print(f"error: {error}", file=sys.stderr)
+    return error.exit_code if isinstance(error, CnnexpError) else 1
+
+
+def _dispatch(words: list[str]) -> int:
+    verb = "train"
+    if words and "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
+        verb = words.pop(0)
+        if verb not in VERBS:
+            raise ConfigError([_unknown_verb(verb)])
+    arguments = _parser(verb).parse_args(words)
+    if arguments.help:
+        print(_help(verb), end="")
+        return 0
+    if verb == "runs":
+        return _runs(arguments)
+    return _composed(verb, arguments, words)
+
+
+def _unknown_verb(verb: str) -> Problem:
+    if verb in _LATER:
+        return Problem("unknown-verb", (), f"the command '{verb}' is not part of this version", f"there are {', '.join(VERBS)}")
+    near = closest(verb, VERBS)
+    meant = f"; did you mean '{near}'?" if near else ""
+    return Problem("unknown-verb", (), f"there is no command '{verb}'{meant}", f"there are {', '.join(VERBS)}; an override is written key=value")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one line for a mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([Problem("bad-option", (), message, "cnnexp --help lists the options")])
+
+
+def _parser(verb: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog="cnnexp", add_help=False, allow_abbrev=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--version", action="version", version=f"cnnexp {__version__}")
+    if verb == "runs":
+        parser.add_argument("folder", nargs="?", default="outputs")
+        parser.add_argument("--json", action="store_true")
+        return parser
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--run", "-r", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--info", "-i", const="all", nargs="?", choices=["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"])
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-name", "-cn", default="config")
+    parser.add_argument("--shell-completion", "-sc", action="store_true")
+    parser.add_argument("--hydra-help", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--from", dest="source")
+    return parser
+
+
+def _help(verb: str) -> str:
+    from cnnexp.config.compose import Composer, choices
+
+    rows = "\n".join(f"  {name:8}{text}" for name, text in VERBS.items())
+    groups = "\n".join(f"  {group:12}{', '.join(options)}" for group, options in choices(Composer()))
+    return f"""\
+cnnexp {__version__}: declare, check, train, sweep and compare convolutional networks from YAML
+
+usage: cnnexp [{"|".join(VERBS)}] [options] [key=value …]
+
+{rows}
+
+choices (group=name; your own files in ./conf/ go first):
+{groups}
+
+options:
+  --multirun, -m        a sweep: several values for a key, separated by commas
+  --from FILE           take the config from a run's config.yaml
+  --json                check and runs: machine-readable output
+  --cfg job, --resolve  print the composed config
+  --info                how the config was put together
+  --config-dir DIR      one more folder of config files
+  --config-name NAME    another primary config
+  --shell-completion    install=bash|zsh|fish
+  --version, --help
+
+{_EXAMPLES}"""
+
+
+def _composed(verb: str, arguments: argparse.Namespace, words: list[str]) -> int:
+    """The commands that need a config."""
+    from cnnexp.config import Composer, load_file
+
+    if arguments.source:
+        if arguments.multirun:
+            raise ConfigError([Problem("bad-option", (), "--from repeats one run; it does not go with --multirun")])
+        return _one(verb, arguments, load_file(arguments.source, arguments.overrides), _choices_of(arguments.source))
+    composer = Composer(arguments.config_name, arguments.config_dir)
+    if arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help:
+        return _hydra(composer, arguments)
+    if arguments.multirun:
+        return _sweep(verb, arguments, composer)
+    config = composer.compose(arguments.overrides)
+    return _one(verb, arguments, config, config.choices)
+
+
+def _hydra(composer: Composer, arguments: argparse.Namespace) -> int:
+    """Hydra's own flags, by Hydra itself."""
+    name, overrides = arguments.config_name, arguments.overrides
+    if not arguments.shell_completion:
+        broken = composer.compose(overrides).problems if not arguments.multirun else ()
+        if any(p.code != "missing-value" for p in broken):
+            raise ConfigError(broken)
+    if arguments.cfg:
+        composer.hydra.show_cfg(name, overrides, arguments.cfg, arguments.package, arguments.resolve)
+    elif arguments.info:
+        composer.hydra.show_info(arguments.info, name, overrides)
+    elif arguments.hydra_help:
+        from hydra._internal.utils import get_args_parser
+
+        composer.hydra.hydra_help(name, get_args_parser(), arguments)
+    else:
+        composer.hydra.shell_completion(name, overrides)
+    return 0
+
+
+def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict[str, str]) -> int:
+    from cnnexp.verify import verify
+
+    if config.verbose:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    verdict = verify(config)
+    if verb == "check":
+        return _check(verdict, arguments.json)
+    plan = verdict.sound()
+    if verb == "code":
+        print(plan.source(_title(verdict, choices)), end="")
+        return 0
+    path = _train(verdict, config, choices, Path(verdict.config["outputs"]) / "runs", _name(verdict, choices))
+    print(_outcome(path))
+    return 0
+
+
+def _check(verdict: Verdict, as_json: bool) -> int:
+    from cnnexp.errors import key_path
+
+    if as_json:
+        problems = [
+            {"code": p.code, "path": key_path(p.path), "message": p.message, "hint": p.hint, "where": p.where}
+            for p in verdict.problems
+        ]
+        network = verdict.plan.as_dict() if verdict.plan else None
+        print(json.dumps({"problems": problems, "plan": network}, indent=2, ensure_ascii=False))
+    else:
+        if verdict.problems:
+            print(render(verdict.problems), file=sys.stderr)
+        if verdict.plan is not None and verdict.plan.layers:
+            print(verdict.plan.table())
+    return 2 if verdict.problems else 0
+
+
+def _train(verdict: Verdict, config: Config, choices: dict[str, str], root: Path, name: str) -> Path:
+    from cnnexp.training.fit import Job, run
+
+    try:
+        plan = verdict.sound()
+        command = shlex.join(["python", "-m", "cnnexp", *sys.argv[1:]])
+        return run(Job(verdict.config, plan, name, choices, config.overrides, command, root))
+    except ConfigError as error:
+        # What the data, the machine and Lightning had to say knows key paths only.
+        raise ConfigError(config.locator.locate(error.problems)) from None
+
+
+def _outcome(path: Path) -> str:
+    """The final line: what was reached, and where the run lies."""
+    from cnnexp.runs import load
+
+    run = load(path)
+    tested = {k: v for k, v in run.metrics.items() if k.startswith("test_")}
+    reached = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in sorted(tested.items()))
+    return f"{reached}; recorded in {path}" if reached else f"recorded in {path}"
+
+
+def _sweep(verb: str, arguments: argparse.Namespace, composer: Composer) -> int:
+    """Every point of the grid in turn, by Hydra's basic sweeper and launcher, after all of them were checked."""
+    from cnnexp.sweeps.grid import check_all, launch
+
+    points = check_all(composer, arguments.overrides)
+    if verb != "train":
+        for point in points:
+            print(f"# {' '.join(point.overrides)}")
+            _one(verb, arguments, point.config, point.config.choices)
+        return 0
+    failures = launch(composer, arguments.overrides, points, _point)
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _point(config: Config, verdict: Verdict, root: Path, number: int, changed: Sequence[str]) -> None:
+    """Train one point of a sweep."""
+    name = "_".join([str(number), *changed])
+    path = _train(verdict, config, config.choices, root, name)
+    print(_outcome(path))
+
+
+def _choices_of(source: str) -> dict[str, str]:
+    """The group files that a recorded config came from, as its record tells."""
+    try:
+        fields = json.loads((Path(source).parent / "run.json").read_text(encoding="utf-8"))
+        return {str(k): str(v) for k, v in fields["choices"].items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return {}
+
+
+def _name(verdict: Verdict, choices: dict[str, str]) -> str:
+    return f"{choices.get('model', 'model')}_{choices.get('data', verdict.config['data']['name'])}"
+
+
+def _title(verdict: Verdict, choices: dict[str, str]) -> str:
+    return f"{choices.get('model', 'A network')} for {choices.get('data', verdict.config['data']['name'])}"
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    """The table of what was recorded."""
+    from cnnexp.runs import find
+    from cnnexp.runs.table import table
+
+    runs = find(Path(arguments.folder))
+    if arguments.json:
+        rows: list[dict[str, Any]] = [{"path": str(r.path), **r.fields} for r in runs]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        print(table(runs) if runs else f"no runs in {arguments.folder}")
+    return 0
+
+
+

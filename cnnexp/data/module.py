@@ -1,0 +1,131 @@
+"""Samples in memory as a LightningDataModule: a batch is one indexed read, made into floats on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from cnnexp.data.look import held_out, too_large
+from cnnexp.data.sets import DataSet, Samples
+from cnnexp.errors import ConfigError
+
+Batch = tuple[Tensor, Tensor]
+
+_GPU_BYTES = 4 << 30
+"""Sets up to this size are kept on the GPU that trains on them."""
+
+
+class _Reader(Dataset[Batch]):
+    """Samples behind torch's Dataset interface; the loader asks for a whole batch at once."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        where = torch.as_tensor(indices, device=self.samples.labels.device)
+        return self.samples.images[where], self.samples.labels[where]
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+class DataModule(LightningDataModule):
+    """Train, validation and test loaders over a data set in memory.
+
+    Arguments:
+        dataset: the samples.
+        data: the checked `data` section of a config.
+        seed: decides which samples are held out for validation, and their order in every epoch.
+        dtype: the dtype of the batches.
+        memory_format: `channels_last` or `contiguous_format`, for batches of images.
+
+    Raises:
+        ConfigError: a batch is larger than the training set.
+    """
+
+    def __init__(
+        self,
+        dataset: DataSet,
+        data: Mapping[str, Any],
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+        memory_format: str = "contiguous_format",
+    ) -> None:
+        super().__init__()
+        self.settings, self.seed, self.dtype = dict(data), seed, dtype
+        self.memory_format = getattr(torch, memory_format) if len(data["shape"]) == 3 else torch.contiguous_format
+        if problems := too_large(data, len(dataset.train)):
+            raise ConfigError(problems)
+        order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))
+        kept = held_out(len(dataset.train), data["validation"])
+        # The order in the file is kept, so that an unshuffled run sees the samples as a hand-written loop would.
+        self.train = dataset.train.take(order[kept:].sort().values) if kept else dataset.train
+        self.validation = dataset.train.take(order[:kept].sort().values)
+        self.test = dataset.test
+        self._mean, self._std = self._statistics("mean", 0.0), self._statistics("std", 1.0)
+
+    def _statistics(self, key: str, default: float) -> Tensor | None:
+        value = self.settings[key]
+        if self.settings["mean"] is None and self.settings["std"] is None:
+            return None
+        numbers = torch.as_tensor(default if value is None else value, dtype=self.dtype).reshape(-1)
+        return numbers.reshape(1, -1, *(1,) * (len(self.settings["shape"]) - 1))
+
+    def setup(self, stage: str) -> None:
+        """Move the samples to the device that trains on them, where that is a GPU with room for them."""
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        if device.type != "cuda":
+            return
+        for name in ("train", "validation", "test"):
+            samples: Samples = getattr(self, name)
+            if samples.images.nbytes <= _GPU_BYTES:
+                setattr(self, name, Samples(samples.images.to(device), samples.labels.to(device)))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches to train on, in an order that follows from the seed and the number of the epoch."""
+        reader = _Reader(self.train)
+        world = (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
+        order: DistributedSampler[Batch] = DistributedSampler(
+            reader, num_replicas=world[0], rank=world[1], shuffle=self.settings["shuffle"], seed=self.seed
+        )
+        return DataLoader(
+            reader,
+            batch_size=self.settings["batch_size"],
+            sampler=order,
+            drop_last=self.settings["drop_last"],
+            collate_fn=_as_it_is,
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """Batches of what is held out, in order; none where nothing is."""
+        return self._in_order(self.validation) if len(self.validation) else []
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test set, in order."""
+        return self._in_order(self.test)
+
+    def _in_order(self, samples: Samples) -> DataLoader[Batch]:
+        # Nothing is learned from these batches, so they may be larger; the figures are the same.
+        size = max(self.settings["batch_size"], 256)
+        return DataLoader(_Reader(samples), batch_size=size, collate_fn=_as_it_is)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Pixels as floats between 0 and 1, normalised, in the memory format of the network."""
+        images, labels = batch
+        layout = self.memory_format if images.dim() == 4 else torch.contiguous_format
+        floats = images.to(self.dtype, memory_format=layout)
+        if images.dtype == torch.uint8:
+            floats = floats.div_(255)
+        if self._mean is not None and self._std is not None:
+            self._mean, self._std = self._mean.to(floats.device), self._std.to(floats.device)
+            floats = floats.sub_(self._mean).div_(self._std) if images.dtype == torch.uint8 else (floats - self._mean) / self._std
+        return floats, labels

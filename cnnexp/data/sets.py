@@ -1,0 +1,177 @@
+"""The data sets, each a function from its settings to samples in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import urllib.error
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from cnnexp.data.look import held_out, read_arrays
+from cnnexp.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples and their classes.
+
+    Arguments:
+        images: (n, *shape), uint8 pixels from 0 to 255, or float32 values that are taken as they are.
+        labels: (n,), int64, from 0 up.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Tensor) -> Samples:
+        """The samples at these indices."""
+        return Samples(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set in memory: what is trained and validated on, and what is tested on."""
+
+    train: Samples
+    test: Samples
+
+    def fingerprint(self) -> str:
+        """A SHA-256 over all samples and labels: the same data have the same one, wherever they came from."""
+        digest = hashlib.sha256()
+        for tensor in (self.train.images, self.train.labels, self.test.images, self.test.labels):
+            digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.contiguous().numpy())
+        return digest.hexdigest()
+
+
+def load(data: Mapping[str, Any]) -> DataSet:
+    """Load a data set, downloading it once where it is not there.
+
+    Arguments:
+        data: the checked `data` section of a config.
+
+    Raises:
+        ConfigError: the files are not there and cannot be downloaded, or are not what they should be.
+    """
+    return _LOADERS[data["name"]](data)
+
+
+def _digits(data: Mapping[str, Any]) -> DataSet:
+    """The test part of the UCI optical recognition of handwritten digits (see DIGITS.md), split once and for all."""
+    with np.load(Path(__file__).parent / "digits.npz", allow_pickle=False) as file:
+        images, labels = torch.from_numpy(file["images"]), torch.from_numpy(file["labels"]).long()
+    channels, height, width = data["shape"]
+    grey = images.float()[:, None] * (255 / 16)
+    shown = torch.nn.functional.interpolate(grey, size=(height, width), mode="bilinear", align_corners=False)
+    pixels = shown.round().to(torch.uint8).expand(-1, channels, -1, -1).contiguous()
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+    every = Samples(pixels, labels)
+    return DataSet(every.take(order[360:]), every.take(order[:360]))
+
+
+def _synthetic(data: Mapping[str, Any]) -> DataSet:
+    """One random pattern for each class, mixed with noise."""
+    generator = torch.Generator().manual_seed(0)
+    shape, classes, noise = tuple(data["shape"]), data["num_classes"], data["noise"]
+    patterns = torch.rand((classes, *shape), generator=generator)
+
+    def draw(n: int) -> Samples:
+        labels = torch.arange(n) % classes
+        mixed = (1 - noise) * patterns[labels] + noise * torch.rand((n, *shape), generator=generator)
+        return Samples((mixed * 255).round().to(torch.uint8), labels)
+
+    return DataSet(draw(data["samples"]), draw(max(1, data["samples"] // 4)))
+
+
+def _arrays(data: Mapping[str, Any]) -> DataSet:
+    found = read_arrays(data["path"])
+    if isinstance(found, Problem):
+        raise ConfigError([found])
+    x, y, x_test, y_test = found
+    train = _samples(x, y)
+    if x_test is not None and y_test is not None:
+        return DataSet(train, _samples(x_test, y_test))
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(y)))
+    test = held_out(len(y), 0.2)
+    return DataSet(train.take(order[test:]), train.take(order[:test]))
+
+
+def _samples(x: np.ndarray, y: np.ndarray) -> Samples:
+    images = torch.from_numpy(x if x.dtype == np.uint8 else x.astype(np.float32))
+    return Samples(images, torch.from_numpy(y.astype(np.int64)))
+
+
+def _torchvision(data: Mapping[str, Any]) -> DataSet:
+    """A set of torchvision's, from its own files in `data.root`."""
+    import torchvision.datasets as sets  # costs more than a second, and the shipped data do not need it
+
+    root, name = Path(data["root"]).expanduser(), data["name"]
+    if name in ("cifar10", "cifar100"):
+        cls = sets.CIFAR10 if name == "cifar10" else sets.CIFAR100
+        parts = [cls(root, train=train, download=data["download"]) for train in (True, False)]
+        return DataSet(*(Samples(torch.from_numpy(p.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(p.targets)) for p in parts))
+    if name in ("mnist", "fashion_mnist"):
+        cls = sets.MNIST if name == "mnist" else sets.FashionMNIST
+        parts = [cls(root, train=train, download=data["download"]) for train in (True, False)]
+        return DataSet(*(Samples(p.data[:, None].contiguous(), p.targets.long()) for p in parts))
+    halves = [sets.SVHN(root, split=split, download=data["download"]) for split in ("train", "test")]
+    return DataSet(*(Samples(torch.from_numpy(np.ascontiguousarray(p.data)), torch.from_numpy(p.labels)) for p in halves))
+
+
+def _downloaded(data: Mapping[str, Any]) -> DataSet:
+    root, name = Path(data["root"]).expanduser(), data["name"]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        # Several runs that start together download once; what the library prints is progress, not output.
+        with FileLock(root / f".{name}.lock"), contextlib.redirect_stdout(sys.stderr):
+            found = _torchvision(data)
+    except ImportError as error:
+        text = f"data '{name}' needs {error.name}, which is not installed"
+        raise ConfigError([Problem("not-installed", ("data", "name"), text, f"pip install 'cnnexp[{name}]'")]) from None
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = str(getattr(error, "reason", None) or error)
+        raise _absent(name, root, f"it could not be downloaded ({reason})") from None
+    except (RuntimeError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if isinstance(error, RuntimeError) and "not found" in reason.lower():
+            reason = "download is false" if not data["download"] else reason
+        raise _absent(name, root, reason) from None
+    finally:
+        _tidy(root, name)
+    return found
+
+
+def _tidy(root: Path, name: str) -> None:
+    """Take away the lock, and the folders that a failed download leaves empty."""
+    (root / f".{name}.lock").unlink(missing_ok=True)
+    folders = sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True) if root.is_dir() else []
+    for folder in (*folders, root):
+        with contextlib.suppress(OSError):  # not empty, or not there
+            folder.rmdir()
+
+
+def _absent(name: str, root: Path, reason: str) -> ConfigError:
+    text = f"data '{name}' is not in '{os.fspath(root)}': {reason}"
+    hint = f"put its original files into '{os.fspath(root)}', or choose data=digits, which needs no network"
+    return ConfigError([Problem("no-data", ("data", "name"), text, hint)])
+
+
+_LOADERS: Mapping[str, Callable[[Mapping[str, Any]], DataSet]] = {
+    "digits": _digits,
+    "synthetic": _synthetic,
+    "arrays": _arrays,
+    **dict.fromkeys(("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"), _downloaded),
+}

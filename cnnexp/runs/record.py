@@ -1,0 +1,161 @@
+"""One run, one folder: `run.json` says what it is and how it went, and is written in one step every time."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnnexp.errors import ConfigError, Problem, RunError
+from cnnexp.runs import files
+
+_NOT_IDENTITY = ("outputs", "logger", "memory_format", "compile")
+_NOT_IDENTITY_TRAINER = ("enable_progress_bar", "enable_model_summary", "default_root_dir", "log_every_n_steps", "profiler")
+
+
+def identity(config: Mapping[str, Any]) -> str:
+    """The hash of what a run computes: its resolved config without paths, display settings and choices of speed."""
+    kept = {k: v for k, v in config.items() if k not in _NOT_IDENTITY}
+    kept["data"] = {k: v for k, v in config.get("data", {}).items() if k not in ("root", "download")}
+    kept["trainer"] = {k: v for k, v in config.get("trainer", {}).items() if k not in _NOT_IDENTITY_TRAINER}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@dataclass
+class Record:
+    """The folder of a run that is going on.
+
+    Arguments:
+        path: the folder, which belongs to this run alone.
+        fields: what `run.json` holds.
+    """
+
+    path: Path
+    fields: dict[str, Any] = field(default_factory=dict)
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, root: Path, name: str) -> Record:
+        """Claim a new folder below `root`; two runs that start in the same second never share one.
+
+        Arguments:
+            root: the folder for runs; made where it is missing.
+            name: the end of the folder's name, such as `tudui_digits`.
+
+        Raises:
+            ConfigError: nothing can be written there.
+        """
+        name = re.sub(r"[^\w.=+-]+", "-", name)[:100]
+        started = datetime.now().astimezone()
+        stem = f"{started:%Y-%m-%d_%H-%M-%S}_{name}"
+        for attempt in range(1, 10_000):
+            path = root / (stem if attempt == 1 else f"{stem}-{attempt}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                if not root.is_dir():
+                    raise _unwritable(root, "it is not a folder") from None
+                continue
+            except OSError as error:
+                raise _unwritable(root, error.strerror or str(error)) from None
+            return cls(path, {"status": "running", "started": started.isoformat(timespec="seconds")})
+        raise _unwritable(root, f"there are 10,000 runs called {stem}")
+
+    def write(self, name: str, content: str) -> None:
+        """Put a file into the folder, complete or not at all."""
+        files.write(self.path / name, content)
+
+    def update(self, **fields: Any) -> None:
+        """Add to `run.json`."""
+        self.fields.update(fields)
+        self.write("run.json", json.dumps(_finite(self.fields), indent=2, ensure_ascii=False) + "\n")
+
+    def add_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add one line to `metrics.csv`; the whole file is written again, so that it is never half a line."""
+        self._rows.append(dict(row))
+        columns = list(dict.fromkeys(key for r in self._rows for key in r))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        self.write("metrics.csv", text.getvalue())
+
+    def finish(self, status: str, **fields: Any) -> None:
+        """Say how the run ended: completed, failed or interrupted."""
+        ended = datetime.now().astimezone()
+        seconds = (ended - datetime.fromisoformat(self.fields["started"])).total_seconds()
+        self.update(status=status, finished=ended.isoformat(timespec="seconds"), seconds=seconds, **fields)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was recorded.
+
+    Arguments:
+        path: its folder.
+        fields: what its `run.json` holds.
+    """
+
+    path: Path
+    fields: Mapping[str, Any]
+
+    @property
+    def status(self) -> str:
+        """running, completed, failed or interrupted."""
+        return str(self.fields.get("status"))
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final metrics, by name."""
+        return dict(self.fields.get("metrics") or {})
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved config."""
+        loaded = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        return dict(loaded)
+
+
+def load(path: Path) -> Run:
+    """The run recorded in a folder.
+
+    Raises:
+        RunError: there is no readable record.
+    """
+    try:
+        fields = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{path}' holds no record of a run: {error}") from None
+    if not isinstance(fields, dict):
+        raise RunError(f"'{path}' holds no record of a run: run.json is not a mapping")
+    return Run(path, fields)
+
+
+def find(root: Path) -> Sequence[Run]:
+    """Every run recorded below a folder, oldest first."""
+    folders = sorted(p.parent for p in root.rglob("run.json"))
+    return sorted((load(f) for f in folders), key=lambda run: (str(run.fields.get("started")), str(run.path)))
+
+
+def _finite(value: Any) -> Any:
+    """The value as JSON can hold it: `NaN` and `inf` are no JSON numbers and become texts."""
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unwritable(root: Path, reason: str) -> ConfigError:
+    text = f"outputs: no run can be recorded in '{root}': {reason}"
+    return ConfigError([Problem("unwritable", ("outputs",), text, "choose another folder with outputs=DIR")])

@@ -1,0 +1,1 @@
+"""Sweeps: expand a grid, check every point before the first one starts, run them."""

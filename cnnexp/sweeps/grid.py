@@ -1,0 +1,121 @@
+"""A grid of overrides, every point of it checked before the first one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from cnnexp.config import Composer, Config
+from cnnexp.errors import ConfigError, Problem, RunError
+from cnnexp.verify import Verdict, verify
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a grid: its overrides, its config, and those of its overrides that differ from point to point."""
+
+    overrides: tuple[str, ...]
+    config: Config
+    verdict: Verdict
+    changed: tuple[str, ...]
+
+
+def check_all(composer: Composer, overrides: Sequence[str]) -> list[Point]:
+    """Compose and check every point of a grid.
+
+    Raises:
+        ConfigError: some point cannot be run, or nothing is swept; each problem is named with its point.
+    """
+    parser = OverridesParser.create(config_loader=composer.loader)
+    try:
+        parsed = [parser.parse_override(text) for text in overrides]
+        grid = BasicSweeper.split_arguments(parsed, None)[0]
+    except HydraException:
+        # Composing the overrides as they are tells what is wrong, and where.
+        problems = composer.compose(overrides).problems
+        raise ConfigError([p for p in problems if p.code != "sweep-without-multirun"] or problems) from None
+    if not any(o.is_sweep_override() for o in parsed):
+        text = "nothing is swept: --multirun wants several values for a key"
+        raise ConfigError([Problem("nothing-swept", (), text, "for example --multirun model.activation=relu,sigmoid")])
+    swept = {o.get_key_element() for o in parsed if o.is_sweep_override()}
+    points, problems = [], []
+    for texts in grid:
+        config = composer.compose(texts)
+        verdict = verify(config)
+        changed = tuple(t for t in texts if t.partition("=")[0] in swept)
+        points.append(Point(tuple(texts), config, verdict, changed))
+        for problem in verdict.problems:
+            if problem not in (known for known, _ in problems):
+                problems.append((problem, " ".join(changed)))
+    if problems:
+        raise ConfigError([replace(p, message=f"{p.message} [{point}]") if point else p for p, point in problems])
+    return points
+
+
+def launch(
+    composer: Composer,
+    overrides: Sequence[str],
+    points: Sequence[Point],
+    train: Callable[[Config, Verdict, Path, int, Sequence[str]], None],
+) -> list[str]:
+    """Run the points one after another through Hydra's own sweeper and launcher.
+
+    Arguments:
+        composer: what the points were composed with.
+        overrides: the command's overrides, with the sweeps in them.
+        points: the checked points, in the sweeper's order.
+        train: runs one point in a folder.
+
+    Returns:
+        what failed, a line each.
+    """
+    folder = claim(Path(points[0].verdict.config["outputs"]) / "sweeps")
+    failures: list[str] = []
+    waiting = iter(enumerate(points))
+
+    def job(_: DictConfig) -> None:
+        number, point = next(waiting)
+        try:
+            train(point.config, point.verdict, folder, number, [t.rpartition(".")[2] for t in point.changed])
+        except RunError as error:
+            if type(error) is not RunError:
+                raise
+            failures.append(f"{' '.join(point.changed)}: {error}")
+
+    settings = [f"hydra.sweep.dir={_quoted(folder)}", "hydra.sweep.subdir=.", f"hydra.mode={RunMode.MULTIRUN.name}"]
+    composer.hydra.multirun(composer.config_name, job, [*overrides, *settings])
+    return failures
+
+
+def _quoted(folder: Path) -> str:
+    return "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def claim(root: Path) -> Path:
+    """A new folder for a sweep, which no other sweep can get.
+
+    Raises:
+        ConfigError: nothing can be written there.
+    """
+    stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    for attempt in range(1, 1000):
+        folder = root / (stem if attempt == 1 else f"{stem}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            text = f"outputs: no sweep can be recorded in '{root}': {error.strerror}"
+            raise ConfigError([Problem("unwritable", ("outputs",), text, "choose another folder with outputs=DIR")]) from None
+        return folder
+    raise ConfigError([Problem("unwritable", ("outputs",), f"outputs: '{root}' is full of sweeps called {stem}")])
+
+

@@ -1,0 +1,303 @@
+"""One run from a checked config to a finished record."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+
+from cnnexp.architecture.plan import Plan
+from cnnexp.data.module import DataModule
+from cnnexp.data.sets import DataSet, load
+from cnnexp.errors import ConfigError, Interrupted, Problem, RunError
+from cnnexp.runs import Record
+from cnnexp.runs.environment import git, versions
+from cnnexp.runs.record import identity
+from cnnexp.training import checkpoints, metrics, trainer
+from cnnexp.training.callbacks import Ledger, Signals, Stopper
+from cnnexp.training.classification import Classification
+from cnnexp.training.finite import FiniteWatch
+from cnnexp.training.layout import choose
+from cnnexp.training.progress import ProgressBar
+
+log = logging.getLogger("cnnexp")
+_FOLDER = "CNNEXP_RUN_FOLDER"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run, and how it is to be called.
+
+    Arguments:
+        config: the plain, checked config.
+        plan: its network.
+        name: the end of the folder's name, such as `tudui_digits`.
+        choices: the file that each group of the config came from.
+        overrides: what the command line changed.
+        command: the command that started it.
+        root: the folder in which the run's folder is made.
+    """
+
+    config: dict[str, Any]
+    plan: Plan
+    name: str
+    choices: Mapping[str, str]
+    overrides: Sequence[str]
+    command: str
+    root: Path
+
+
+def run(job: Job) -> Path:
+    """Train, keep the best, test it, and record all of it.
+
+    Returns:
+        the folder of the run.
+
+    Raises:
+        ConfigError: something in the config does not fit this machine or these data; nothing was written.
+        RunError: the run failed; its record says so.
+        Interrupted: a signal ended it; `last.ckpt` and the record hold what was reached.
+    """
+    with _quiet():
+        config = dict(job.config)
+        problems = [*trainer.check(config), *_trainable(config), *_metrics(config)]
+        if problems:
+            raise ConfigError(problems)
+        dataset = load(config["data"])
+        model = job.plan.build(config["seed"])
+        if config["checkpoint"]:
+            _warm_start(model, config["checkpoint"])
+        data = _data_module(config, dataset)
+        record, follows = _open(job)
+        with _logged(record, follows):
+            return _recorded(job, config, record, follows, model, dataset, data)
+
+
+def _recorded(
+    job: Job,
+    config: dict[str, Any],
+    record: Record,
+    follows: bool,
+    model: torch.nn.Sequential,
+    dataset: DataSet,
+    data: DataModule,
+) -> Path:
+    signals = Signals()
+    ledger = Ledger(record, config["task"]["monitor"], config["task"]["mode"])
+    try:
+        with signals.watched():
+            if not follows:
+                _describe(job, record, dataset)
+            pl.seed_everything(config["seed"], workers=True, verbose=False)
+            device = trainer.device(config)
+            if config["memory_format"] == "auto":
+                config["memory_format"] = _layout(config, record, follows, model, device)
+            if not follows:
+                record.write("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+                record.update(memory_format=config["memory_format"], device=_device_name(device))
+            signals.obey()
+            _fit(config, record, model, data, ledger, signals)
+    except (Interrupted, KeyboardInterrupt, SystemExit, SIGTERMException) as error:
+        stop = error if isinstance(error, Interrupted) else Interrupted(15 if isinstance(error, SIGTERMException) else 2)
+        _finish(record, follows, "interrupted", ledger, error=str(stop))
+        raise stop from None
+    except ConfigError:
+        raise
+    except RunError as error:
+        _finish(record, follows, "failed", ledger, error=str(error))
+        raise
+    except Exception as error:
+        log.debug("the run failed", exc_info=True)
+        reason = (str(error).strip().splitlines() or [""])[0]
+        _finish(record, follows, "failed", ledger, error=f"{type(error).__name__}: {reason}")
+        raise RunError(f"the run failed: {type(error).__name__}: {reason}") from error
+    return record.path
+
+
+def _fit(
+    config: dict[str, Any],
+    record: Record,
+    model: torch.nn.Sequential,
+    data: DataModule,
+    ledger: Ledger,
+    signals: Signals,
+) -> None:
+    settings = config["trainer"]
+    keeps = bool(settings.get("enable_checkpointing", True)) and not settings.get("fast_dev_run")
+    folder = record.path / "checkpoints"
+    bar = ProgressBar("images" if len(config["data"]["shape"]) == 3 else "samples")
+    own: list[pl.Callback] = [ledger, Stopper(signals, folder / "last.ckpt" if keeps else None)]
+    if settings.get("enable_progress_bar", True):
+        own.append(bar)
+    if keeps:
+        own += trainer.checkpointing(folder, config["task"]["monitor"], config["task"]["mode"])
+    coach = trainer.make(config, record.path, own)
+
+    def after_epoch(_: pl.Trainer) -> None:
+        values = ledger.write_epoch(coach)
+        if settings.get("enable_progress_bar", True):
+            bar.epoch_line(coach, values)
+
+    watch = FiniteWatch(_watch_every(config, trainer.device(config)))
+    layout = getattr(torch, config["memory_format"])
+    module = Classification(model.to(memory_format=layout), config, watch, config["compile"], after_epoch)  # type: ignore[call-overload]
+    coach.fit(module, datamodule=data)
+    best = folder / "best.ckpt"
+    if best.is_file():
+        module.load_state_dict(checkpoints.load(best)["state_dict"])
+    tested = coach.test(module, datamodule=data, verbose=False)
+    final = {k: float(v) for found in tested for k, v in found.items()}
+    _finish(record, not coach.is_global_zero, "completed", ledger, metrics={**ledger.last, **final})
+
+
+def _watch_every(config: Mapping[str, Any], device: torch.device) -> int:
+    every = config["check_finite_every_n_steps"]
+    if every != "auto":
+        return int(every)
+    return 1 if device.type == "cpu" else max(1, config["trainer"].get("log_every_n_steps") or 50)
+
+
+def _data_module(config: Mapping[str, Any], dataset: DataSet) -> DataModule:
+    precision = str(config["trainer"].get("precision"))
+    true = {"64-true": torch.float64, "64": torch.float64, "16-true": torch.float16, "bf16-true": torch.bfloat16}
+    return DataModule(dataset, config["data"], config["seed"], true.get(precision, torch.float32), config["memory_format"] if config["memory_format"] != "auto" else "contiguous_format")
+
+
+def _layout(config: Mapping[str, Any], record: Record, follows: bool, model: torch.nn.Sequential, device: torch.device) -> str:
+    if follows:
+        chosen = yaml.safe_load((record.path / "config.yaml").read_text(encoding="utf-8"))["memory_format"]
+        return str(chosen)
+    return choose(model, tuple(config["data"]["shape"]), config["data"]["batch_size"], device)
+
+
+def _describe(job: Job, record: Record, dataset: DataSet) -> None:
+    """Write what the run is, before it runs."""
+    record.write("layers.txt", job.plan.table() + "\n")
+    record.write("model.py", job.plan.source(job.choices.get("model", "The network of this run")))
+    totals = job.plan.totals
+    record.update(
+        command=job.command,
+        overrides=list(job.overrides),
+        choices=dict(job.choices),
+        config_hash=identity(job.config),
+        git=git(),
+        versions=versions(),
+        seed=job.config["seed"],
+        data_fingerprint=dataset.fingerprint(),
+        parameters=totals.parameters,
+        multiply_adds=totals.multiply_adds,
+    )
+
+
+def _finish(record: Record, follows: bool, status: str, ledger: Ledger, **more: Any) -> None:
+    if follows:
+        return
+    speed = ledger.samples / ledger.seconds if ledger.seconds else None
+    fields = {"metrics": ledger.last, "best": ledger.best, "samples_per_s": speed, **more}
+    record.finish(status, **fields)
+
+
+def _open(job: Job) -> tuple[Record, bool]:
+    """The run's record, and whether this process only follows the one that keeps it (a further rank of ddp)."""
+    folder = os.environ.get(_FOLDER)
+    if folder and int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        return Record(Path(folder)), True
+    record = Record.open(job.root, job.name)
+    os.environ[_FOLDER] = str(record.path.resolve())
+    return record, False
+
+
+def _trainable(config: Mapping[str, Any]) -> list[Problem]:
+    if config["task"]["type"] != "none":
+        return []
+    text = "task=none: this network is to be looked at (check, code), and there is nothing to train it for"
+    return [Problem("no-task", ("task", "type"), text, "choose task=classification, with a network that ends in class scores")]
+
+
+def _metrics(config: Mapping[str, Any]) -> list[Problem]:
+    return [] if config["task"]["type"] == "none" else metrics.check(config["task"]["metrics"], config["data"]["num_classes"])
+
+
+def _warm_start(model: torch.nn.Sequential, path: str) -> None:
+    """Put the weights of a checkpoint into a network.
+
+    Raises:
+        ConfigError: it cannot be read, or its weights have other names or shapes than the network's.
+    """
+    where = ("checkpoint",)
+    try:
+        found = checkpoints.load(Path(path).expanduser())
+    except RunError as error:
+        raise ConfigError([Problem("bad-checkpoint", where, f"checkpoint: {error}")]) from None
+    weights = found.get("state_dict", found)
+    weights = {k.removeprefix("model."): v for k, v in weights.items() if isinstance(v, torch.Tensor)}
+    own = model.state_dict()
+    differences = [f"{k} is missing" for k in own if k not in weights]
+    differences += [f"{k} is not in the network" for k in weights if k not in own]
+    differences += [
+        f"{k} is {tuple(weights[k].shape)}, not {tuple(v.shape)}" for k, v in own.items() if k in weights and weights[k].shape != v.shape
+    ]
+    if differences:
+        shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
+        text = f"checkpoint: '{path}' is from another network: {shown}"
+        raise ConfigError([Problem("bad-checkpoint", where, text, "choose the model that the checkpoint was made with")])
+    model.load_state_dict(weights)
+
+
+def _device_name(device: torch.device) -> str:
+    return f"{device.type} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's adverts and tips, and nothing else left out."""
+    chatter = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+        try:
+            yield
+        finally:
+            chatter.setLevel(level)
+
+
+@contextmanager
+def _logged(record: Record, follows: bool) -> Iterator[None]:
+    """Everything that is logged also goes into the run's log.txt."""
+    if follows:
+        yield
+        return
+    handler = logging.FileHandler(record.path / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    watched = [logging.getLogger(n) for n in ("cnnexp", "pytorch_lightning", "py.warnings")]
+    level = log.level
+    log.setLevel(min(level or logging.INFO, logging.INFO))
+    logging.captureWarnings(True)
+    for logger in watched:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        os.environ.pop(_FOLDER, None)
+        logging.captureWarnings(False)
+        for logger in watched:
+            logger.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+
+
+

@@ -1,0 +1,65 @@
+"""torchmetrics' multi-class metrics by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torchmetrics.classification
+from torchmetrics import Metric
+
+from cnnexp.components import Catalog, Component
+from cnnexp.errors import Path, Problem
+
+_FILLED = frozenset({"num_classes", "validate_args"})
+METRICS = Catalog(
+    "metric",
+    {
+        name: Component(name, getattr(torchmetrics.classification, name), skip=_FILLED)
+        for name in torchmetrics.classification.__all__
+        if name.startswith("Multiclass")
+    },
+)
+
+
+def check(entries: Mapping[str, Any], classes: int) -> list[Problem]:
+    """Every problem of the metrics of a task, tried on a few made-up scores."""
+    problems = []
+    for name, entry in entries.items():
+        path: Path = ("task", "metrics", name)
+        component, params, found = METRICS.parse(entry, path, f"task.metrics.{name}", optional=lambda c: ("num_classes",))
+        problems += found
+        if component is not None and not found:
+            problems += _tried(component, params, classes, path)
+    return problems
+
+
+def _tried(component: Component, params: Mapping[str, Any], classes: int, path: Path) -> list[Problem]:
+    label = f"task.metrics.{path[-1]} {component.name}"
+    try:
+        metric = _made(component, params, classes)
+        metric.update(torch.eye(classes), torch.arange(classes))
+        value = metric.compute()
+    except Exception as error:  # the library raises many types for parameters that it does not take
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        return [Problem("refused-by-torchmetrics", path, f"{label}: torchmetrics refuses it: {reason}")]
+    if not isinstance(value, torch.Tensor) or value.dim() != 0:
+        text = f"{label}: gives a table, and a metric here must be one number"
+        return [Problem("not-a-number", path, text, "set average to micro, macro or weighted")]
+    return []
+
+
+def make(entries: Mapping[str, Any], classes: int) -> dict[str, Metric]:
+    """The checked metrics of a task, by the name they are reported under."""
+    made = {}
+    for name, entry in entries.items():
+        component, params, _ = METRICS.parse(entry, (), name)
+        assert component is not None
+        made[name] = _made(component, params, classes)
+    return made
+
+
+def _made(component: Component, params: Mapping[str, Any], classes: int) -> Metric:
+    metric: Metric = component.cls(**component.convert(params), num_classes=classes, validate_args=False)
+    return metric

@@ -1,0 +1,138 @@
+"""The Lightning Trainer of a config: every key is the Trainer's own; loggers, callbacks and checkpoints are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from cnnexp.components import Catalog, Component
+from cnnexp.errors import Path as KeyPath
+from cnnexp.errors import Problem
+from cnnexp.training.checkpoints import SafeCheckpointIO
+
+_OURS = ("logger", "callbacks", "plugins", "enable_progress_bar", "enable_checkpointing", "default_root_dir")
+_REFUSED_CALLBACKS = {
+    "ModelCheckpoint": "best.ckpt and last.ckpt are always written; see task.monitor",
+    "RichProgressBar": "the progress bar is cnnexp's own",
+    "TQDMProgressBar": "the progress bar is cnnexp's own",
+    "ProgressBar": "the progress bar is cnnexp's own",
+    "Callback": "it does nothing",
+    "LambdaCallback": "its parameters are functions, which YAML cannot hold",
+    "Checkpoint": "best.ckpt and last.ckpt are always written; see task.monitor",
+    "BasePredictionWriter": "it is a base class",
+    "BaseFinetuning": "it is a base class",
+    "BackboneFinetuning": "its parameters are functions, which YAML cannot hold",
+}
+CALLBACKS = Catalog(
+    "callback",
+    {
+        name: Component(name, getattr(pl.callbacks, name))
+        for name in pl.callbacks.__all__
+        if name not in _REFUSED_CALLBACKS
+    },
+    _REFUSED_CALLBACKS,
+)
+
+
+def check(config: Mapping[str, Any]) -> list[Problem]:
+    """The problems that only Lightning and this machine can tell: a missing accelerator, settings that exclude each other."""
+    if problem := _no_accelerator(config["trainer"]):
+        return [problem]
+    problems: list[Problem] = []
+    for i, entry in enumerate(config["trainer"].get("callbacks") or []):
+        path: KeyPath = ("trainer", "callbacks", i)
+        component, params, found = CALLBACKS.parse(entry, path, f"trainer.callbacks[{i}]")
+        problems += found or ([] if component is None else _tried(component, params, path))
+    try:
+        pl.Trainer(**_settings(config), logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
+        named = next((key for key in _settings(config) if key in reason), None)
+        where = ("trainer", named) if named else ("trainer",)
+        problems.append(Problem("refused-by-lightning", where, f"trainer: Lightning refuses it: {reason}"))
+    return problems
+
+
+def _no_accelerator(settings: Mapping[str, Any]) -> Problem | None:
+    wanted = settings.get("accelerator")
+    available = {
+        "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "tpu": False,
+    }
+    if available.get(str(wanted), True):
+        return None
+    noun = "GPU" if wanted in ("gpu", "cuda") else str(wanted)
+    text = (
+        f"trainer.accelerator is {wanted}, but torch finds no {noun} on this machine; "
+        "use trainer.accelerator=cpu, or auto to take a GPU where there is one"
+    )
+    return Problem("no-accelerator", ("trainer", "accelerator"), text)
+
+
+def _tried(component: Component, params: Mapping[str, Any], path: KeyPath) -> list[Problem]:
+    try:
+        component.cls(**params)
+    except Exception as error:  # the callbacks raise many types for values that they do not take
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        text = f"trainer.callbacks[{path[-1]}] {component.name}: Lightning refuses it: {reason}"
+        return [Problem("refused-by-lightning", path, text)]
+    return []
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in config["trainer"].items() if k not in _OURS}
+
+
+def device(config: Mapping[str, Any]) -> torch.device:
+    """The device that this process trains on."""
+    wanted = config["trainer"].get("accelerator", "auto")
+    if wanted in ("gpu", "cuda", "auto") and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    if wanted in ("gpu", "mps", "auto") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def checkpointing(folder: Path, monitor: str, mode: str) -> list[pl.Callback]:
+    """The callbacks that keep best.ckpt and last.ckpt in a folder."""
+    best = ModelCheckpoint(
+        folder, "best", monitor=monitor, mode=mode, save_top_k=1, auto_insert_metric_name=False, enable_version_counter=False
+    )
+    last = ModelCheckpoint(folder, "last", monitor=None, save_top_k=1, every_n_epochs=1, enable_version_counter=False)
+    return [best, last]
+
+
+def make(config: Mapping[str, Any], folder: Path, own: Sequence[pl.Callback]) -> pl.Trainer:
+    """The Trainer of a checked config.
+
+    Arguments:
+        config: the plain config.
+        folder: the run's folder.
+        own: our callbacks; those that the config names come after them.
+    """
+    settings = config["trainer"]
+    named = []
+    for entry in settings.get("callbacks") or []:
+        component, params, _ = CALLBACKS.parse(entry, (), "callback")
+        assert component is not None  # the check has refused it before
+        named.append(component.cls(**params))
+    writes = config["logger"]["type"] == "tensorboard" and settings.get("logger") is not False
+    keeps = any(isinstance(c, ModelCheckpoint) for c in own)
+    return pl.Trainer(
+        **_settings(config),
+        logger=TensorBoardLogger(folder, name="tensorboard", version="") if writes else False,
+        callbacks=[*own, *named],
+        plugins=[SafeCheckpointIO()],
+        enable_checkpointing=keeps,
+        enable_progress_bar=False,
+        default_root_dir=settings.get("default_root_dir") or folder,
+    )
