@@ -200,8 +200,7 @@ def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict
     if verb == "code":
         print(plan.source(_title(verdict, choices)), end="")
         return 0
-    path = _train(verdict, config, choices, Path(verdict.config["outputs"]) / "runs", _name(verdict, choices))
-    print(_outcome(path))
+    _train(verdict, config, choices, Path(verdict.config["outputs"]) / "runs", _name(verdict, choices))
     return 0
 
 
@@ -223,16 +222,20 @@ def _check(verdict: Verdict, as_json: bool) -> int:
     return 2 if verdict.problems else 0
 
 
-def _train(verdict: Verdict, config: Config, choices: dict[str, str], root: Path, name: str) -> Path:
-    from cnnexp.training.fit import Job, run
+def _train(
+    verdict: Verdict, config: Config, choices: dict[str, str], root: Path, name: str, dated: bool = True
+) -> None:
+    from cnnexp.training.fit import Job, follows, run
 
     try:
         plan = verdict.sound()
         command = shlex.join(["python", "-m", "cnnexp", *sys.argv[1:]])
-        return run(Job(verdict.config, plan, name, choices, config.overrides, command, root))
+        path = run(Job(verdict.config, plan, name, choices, config.overrides, command, root, dated))
     except ConfigError as error:
         # What the data, the machine and Lightning had to say knows key paths only.
         raise ConfigError(config.locator.locate(error.problems)) from None
+    if not follows():
+        print(_outcome(path))
 
 
 def _outcome(path: Path) -> str:
@@ -264,8 +267,7 @@ def _sweep(verb: str, arguments: argparse.Namespace, composer: Composer) -> int:
 def _point(config: Config, verdict: Verdict, root: Path, number: int, changed: Sequence[str]) -> None:
     """Train one point of a sweep."""
     name = "_".join([str(number), *changed])
-    path = _train(verdict, config, config.choices, root, name)
-    print(_outcome(path))
+    _train(verdict, config, config.choices, root, name, dated=False)
 
 
 def _choices_of(source: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path as FolderPath
 
 Path = tuple[str | int, ...]
 
@@ -64,7 +65,20 @@ class ConfigError(CnnexpError):
 
 
 class RunError(CnnexpError):
-    """A run was started and failed; its record holds the reason."""
+    """A run was started and failed; its record holds the reason.
+
+    Arguments:
+        message: the reason.
+        path: the folder of the run, where there is one.
+    """
+
+    def __init__(self, message: str, path: FolderPath | None = None) -> None:
+        self.path = path
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        reason = super().__str__()
+        return f"{reason}; recorded in {self.path}" if self.path else reason
 
 
 class Interrupted(RunError):
@@ -72,11 +86,12 @@ class Interrupted(RunError):
 
     Arguments:
         signum: the number of the signal (2 for Ctrl-C, 15 for SIGTERM).
+        path: the folder of the run, where there is one.
     """
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, path: FolderPath | None = None) -> None:
         self.signum = signum
-        super().__init__("interrupted by Ctrl-C" if signum == 2 else f"interrupted by signal {signum}")
+        super().__init__("interrupted by Ctrl-C" if signum == 2 else f"interrupted by signal {signum}", path)
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]  # a constant in the parent, derived from the signal here

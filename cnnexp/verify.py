@@ -62,21 +62,31 @@ def _all(config: Config, found: list[Problem]) -> tuple[Problem, ...]:
     return (*config.problems, *config.locator.locate(found))
 
 
-def _network(values: Mapping[str, Any]) -> tuple[Plan | None, list[Problem]]:
-    from cnnexp.architecture.plan import make_plan
+def network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
+    """The plan of a config's network, up to the first layer that does not fit, and all its problems.
+
+    Arguments:
+        values: a plain config; of it only `model`, `data.shape` and `trainer.precision` are read.
+    """
+    from cnnexp.architecture.plan import Plan, make_plan
     from cnnexp.architecture.stack import parse
-    from cnnexp.training.check import check
 
     stack, problems = parse(values.get("model"))
     shape = _section(values, "data").get("shape")
-    plan, whole = None, False
+    plan = Plan((), (), whole=False)
     if isinstance(shape, list) and shape and all(isinstance(s, int) and s > 0 for s in shape):
         plan, misfits = make_plan(stack, tuple(shape), *_dtype(values))
         problems += misfits
-        whole = stack.whole and len(plan.layers) == len(stack.layers)
-    problems = [replace(p, path=("model", *p.path)) for p in problems]
+    return plan, [replace(p, path=("model", *p.path)) for p in problems]
+
+
+def _network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
+    """The plan and the problems of everything that the network meets in training."""
+    from cnnexp.training.check import check
+
+    plan, problems = network(values)
     if all(isinstance(values.get(group), Mapping) for group in ("task", "data")) and "optimizer" in values:
-        problems += check({"loss": None, "scheduler": None, **values}, plan if whole else None)
+        problems += check({"loss": None, "scheduler": None, **values}, plan if plan.whole else None)
     return plan, problems
 
 

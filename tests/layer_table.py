@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+import torch
+from torch import nn
+
 
 @dataclass(frozen=True)
 class Row:
@@ -20,6 +24,37 @@ class Row:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     dtype: str = "float32"
+
+
+# Which size of a layer may be left out, by the beginning of its type's name.
+_LEFT_OUT = {"Conv": "in_channels", "BatchNorm": "num_features", "SyncBatchNorm": "num_features"}
+_LEFT_OUT |= {"InstanceNorm": "num_features", "GroupNorm": "num_channels", "Linear": "in_features"}
+_LEFT_OUT |= {"LayerNorm": "normalized_shape", "RMSNorm": "normalized_shape"}
+# Rows whose layers torch comments on when it builds or runs them.
+_SPOKEN = {
+    "Conv1d": "ignore:Using padding='same' with even kernel lengths:UserWarning",
+    "Hardtanh": "ignore:keyword argument `m.._value` is deprecated:FutureWarning",
+    "LogSoftmax": "ignore:Implicit dimension choice for log_softmax:UserWarning",
+    "Softmax": "ignore:Implicit dimension choice for softmax:UserWarning",
+}
+
+
+def by_hand(type_: str, params: Mapping[str, Any], shape: tuple[int, ...]) -> nn.Module:
+    """The layer as a person would write it for this sample shape, without any help of the library under test."""
+    arguments = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
+    sizes = {"in_features": shape[-1], "normalized_shape": shape}
+    for beginning, name in _LEFT_OUT.items():
+        if type_.startswith(beginning):
+            arguments.setdefault(name, sizes.get(name, shape[0]))
+    if "dtype" in arguments:
+        arguments["dtype"] = getattr(torch, arguments["dtype"])
+    layer: nn.Module = getattr(nn, type_)(**arguments)
+    return layer
+
+
+def batch(shape: tuple[int, ...], dtype: str = "float32") -> torch.Tensor:
+    """Two samples, the same ones every time."""
+    return torch.randn(2, *shape, dtype=getattr(torch, dtype), generator=torch.Generator().manual_seed(0))
 
 
 _NORM = {"eps": 1e-3, "momentum": 0.2, "affine": True, "track_running_stats": True, "device": "cpu", "bias": False}
@@ -260,3 +295,12 @@ _OTHERS = (
 # fmt: on
 
 ROWS: tuple[Row, ...] = (*_CONVOLUTIONS, *_POOLS, *_NORMALISATIONS, *_ACTIVATIONS, *_PADDINGS, *_SHAPES, *_OTHERS)
+
+
+def _case(index: int, row: Row) -> Any:
+    number = sum(r.type == row.type for r in ROWS[:index]) + 1
+    marks = [pytest.mark.filterwarnings(_SPOKEN[row.type])] if row.type in _SPOKEN else []
+    return pytest.param(row, id=f"{row.type}-{number}", marks=marks)
+
+
+EVERY_ROW = pytest.mark.parametrize("row", [_case(index, row) for index, row in enumerate(ROWS)])

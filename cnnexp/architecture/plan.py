@@ -78,11 +78,13 @@ class Plan:
         layers: the layers in order; the children of the nn.Sequential.
         input_shape: the sample shape without the batch.
         dtype: the dtype of the samples, such as `float32`.
+        whole: whether every layer of the stack is in it.
     """
 
     layers: tuple[PlannedLayer, ...]
     input_shape: Shape
     dtype: str = "float32"
+    whole: bool = True
 
     @property
     def output_shape(self) -> Shape:
@@ -197,7 +199,8 @@ def make_plan(
             planned = PlannedLayer(layer.name, layer.component, params, before, after, learned, cost, field, layer.path)
             layers.append(planned)
             arriving = leaving
-    return Plan(tuple(layers), input_shape, dtype), problems
+    whole = stack.whole and len(layers) == len(stack.layers)
+    return Plan(tuple(layers), input_shape, dtype, whole), problems
 
 
 def _pass(

@@ -218,6 +218,26 @@ def _config(composed: DictConfig, locator: Locator, texts: tuple[str, ...], prob
     return Config(values, locator, texts, tuple([*problems, *locator.locate([*broken, *known])]), choices, verbose)
 
 
+def of_model(model: Mapping[str, Any] | FilePath, data: Mapping[str, Any]) -> Config:
+    """A config that holds a network and its data alone.
+
+    Arguments:
+        model: the model mapping, or a YAML file that holds it.
+        data: the plain data section that `${data.…}` refers to.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    sources = [Source(model, ("model",))] if isinstance(model, FilePath) else []
+    if isinstance(model, FilePath):
+        node = reading.read(model)
+        if node is None or node.id != "mapping":
+            raise ConfigError([Problem("not-a-mapping", (), "a model must be a mapping", where=reading.shown(model))])
+        model = {str(k): v for k, v in OmegaConf.load(model).items() if k != "defaults"}  # type: ignore[union-attr]
+    composed = OmegaConf.create({"data": dict(data), "model": dict(model)})
+    return _config(composed, Locator(sources, [], _raw(composed)), (), [])
+
+
 _ABSENT: Any = object()
 
 

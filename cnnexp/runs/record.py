@@ -45,19 +45,20 @@ class Record:
     _rows: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, root: Path, name: str) -> Record:
+    def open(cls, root: Path, name: str, dated: bool = True) -> Record:
         """Claim a new folder below `root`; two runs that start in the same second never share one.
 
         Arguments:
             root: the folder for runs; made where it is missing.
             name: the end of the folder's name, such as `tudui_digits`.
+            dated: whether the name begins with the date and the time.
 
         Raises:
             ConfigError: nothing can be written there.
         """
         name = re.sub(r"[^\w.=+-]+", "-", name)[:100]
         started = datetime.now().astimezone()
-        stem = f"{started:%Y-%m-%d_%H-%M-%S}_{name}"
+        stem = f"{started:%Y-%m-%d_%H-%M-%S}_{name}" if dated else name
         for attempt in range(1, 10_000):
             path = root / (stem if attempt == 1 else f"{stem}-{attempt}")
             try:

@@ -68,7 +68,7 @@ class Stopper(Callback):
     def _stop(self, trainer: Trainer, save: bool = True) -> None:
         if self.signals.asked is not None:
             if save and self.checkpoint is not None and not trainer.sanity_checking:
-                trainer.save_checkpoint(self.checkpoint)
+                trainer.save_checkpoint(self.checkpoint, weights_only=False)
             self.signals.obey()
 
     def on_train_batch_end(self, trainer: Trainer, *rest: Any) -> None:

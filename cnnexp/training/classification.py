@@ -47,13 +47,14 @@ class Classification(LightningModule):
         for metric in _of(self.measures, "train").values():
             metric.sync_on_compute = False  # the progress bar of one process asks for it
         self._config, self._watch, self._after_epoch = config, watch, after_epoch
-        self._call = torch.compile(model) if compiled else model
+        if compiled:
+            model.compile()
         self._pending: list[Batch] = []
         self._loss_sum, self._seen = torch.zeros(()), 0
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, classes) scores of (batch, *sample shape) samples."""
-        scores: Tensor = self._call(images)
+        scores: Tensor = self.model(images)
         return scores
 
     def configure_optimizers(self) -> dict[str, Any]:

@@ -41,11 +41,12 @@ class Job:
     Arguments:
         config: the plain, checked config.
         plan: its network.
-        name: the end of the folder's name, such as `tudui_digits`.
+        name: the name of the run's folder after the date, such as `tudui_digits`.
         choices: the file that each group of the config came from.
         overrides: what the command line changed.
         command: the command that started it.
         root: the folder in which the run's folder is made.
+        dated: whether the folder's name begins with the date and the time.
     """
 
     config: dict[str, Any]
@@ -55,6 +56,7 @@ class Job:
     overrides: Sequence[str]
     command: str
     root: Path
+    dated: bool = True
 
 
 def run(job: Job) -> Path:
@@ -108,19 +110,17 @@ def _recorded(
             signals.obey()
             _fit(config, record, model, data, ledger, signals)
     except (Interrupted, KeyboardInterrupt, SystemExit, SIGTERMException) as error:
-        stop = error if isinstance(error, Interrupted) else Interrupted(15 if isinstance(error, SIGTERMException) else 2)
-        _finish(record, follows, "interrupted", ledger, error=str(stop))
-        raise stop from None
-    except ConfigError:
-        raise
+        signum = error.signum if isinstance(error, Interrupted) else 15 if isinstance(error, SIGTERMException) else 2
+        _finish(record, follows, "interrupted", ledger, error=str(Interrupted(signum)))
+        raise Interrupted(signum, record.path) from None
     except RunError as error:
         _finish(record, follows, "failed", ledger, error=str(error))
-        raise
+        raise RunError(str(error), record.path) from None
     except Exception as error:
         log.debug("the run failed", exc_info=True)
         reason = (str(error).strip().splitlines() or [""])[0]
         _finish(record, follows, "failed", ledger, error=f"{type(error).__name__}: {reason}")
-        raise RunError(f"the run failed: {type(error).__name__}: {reason}") from error
+        raise RunError(f"the run failed: {type(error).__name__}: {reason}", record.path) from error
     return record.path
 
 
@@ -207,12 +207,16 @@ def _finish(record: Record, follows: bool, status: str, ledger: Ledger, **more: 
     record.finish(status, **fields)
 
 
+def follows() -> bool:
+    """Whether this process is a further rank of a run that another one keeps the record of."""
+    return _FOLDER in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0
+
+
 def _open(job: Job) -> tuple[Record, bool]:
     """The run's record, and whether this process only follows the one that keeps it (a further rank of ddp)."""
-    folder = os.environ.get(_FOLDER)
-    if folder and int(os.environ.get("LOCAL_RANK", "0")) > 0:
-        return Record(Path(folder)), True
-    record = Record.open(job.root, job.name)
+    if follows():
+        return Record(Path(os.environ[_FOLDER])), True
+    record = Record.open(job.root, job.name, job.dated)
     os.environ[_FOLDER] = str(record.path.resolve())
     return record, False
 
