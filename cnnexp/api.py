@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnexp import runs as recorded
+from cnnexp import records as recorded
 from cnnexp.config import Composer, Config, of_model
 from cnnexp.errors import ConfigError
 from cnnexp.verify import network, verify

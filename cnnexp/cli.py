@@ -85,10 +85,17 @@ def _dispatch(words: list[str]) -> int:
 
 def _unknown_verb(verb: str) -> Problem:
     if verb in _LATER:
-        return Problem("unknown-verb", (), f"the command '{verb}' is not part of this version", f"there are {', '.join(VERBS)}")
+        return Problem(
+            "unknown-verb", (), f"the command '{verb}' is not part of this version", f"there are {', '.join(VERBS)}"
+        )
     near = closest(verb, VERBS)
     meant = f"; did you mean '{near}'?" if near else ""
-    return Problem("unknown-verb", (), f"there is no command '{verb}'{meant}", f"there are {', '.join(VERBS)}; an override is written key=value")
+    return Problem(
+        "unknown-verb",
+        (),
+        f"there is no command '{verb}'{meant}",
+        f"there are {', '.join(VERBS)}; an override is written key=value",
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -112,7 +119,13 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--package", "-p")
-    parser.add_argument("--info", "-i", const="all", nargs="?", choices=["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"])
+    parser.add_argument(
+        "--info",
+        "-i",
+        const="all",
+        nargs="?",
+        choices=["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"],
+    )
     parser.add_argument("--config-dir", "-cd")
     parser.add_argument("--config-name", "-cn", default="config")
     parser.add_argument("--shell-completion", "-sc", action="store_true")
@@ -240,7 +253,7 @@ def _train(
 
 def _outcome(path: Path) -> str:
     """The final line: what was reached, and where the run lies."""
-    from cnnexp.runs import load
+    from cnnexp.records import load
 
     run = load(path)
     tested = {k: v for k, v in run.metrics.items() if k.startswith("test_")}
@@ -289,8 +302,8 @@ def _title(verdict: Verdict, choices: dict[str, str]) -> str:
 
 def _runs(arguments: argparse.Namespace) -> int:
     """The table of what was recorded."""
-    from cnnexp.runs import find
-    from cnnexp.runs.table import table
+    from cnnexp.records import find
+    from cnnexp.records.table import table
 
     runs = find(Path(arguments.folder))
     if arguments.json:
@@ -299,6 +312,3 @@ def _runs(arguments: argparse.Namespace) -> int:
     else:
         print(table(runs) if runs else f"no runs in {arguments.folder}")
     return 0
-
-
-

@@ -104,10 +104,10 @@ class Component:
                 problems.append(Problem("bad-value", (*path, name), f"{label}: {name} {complaint}", hint))
         mistaken = {did_you_mean(name, self.parameters) for name in params if name not in self.parameters}
         for name, parameter in self.parameters.items():
-            if parameter.required and name not in params and name not in optional:
-                if f"; did you mean '{name}'?" not in mistaken:
-                    text = f"{label}: '{name}' is missing ({kinds.describe(parameter.annotation)})"
-                    problems.append(Problem("missing-parameter", path, text))
+            absent = parameter.required and name not in params and name not in optional
+            if absent and f"; did you mean '{name}'?" not in mistaken:
+                text = f"{label}: '{name}' is missing ({kinds.describe(parameter.annotation)})"
+                problems.append(Problem("missing-parameter", path, text))
         return problems
 
     def _unknown(self, name: str, path: Path, label: str) -> Problem:

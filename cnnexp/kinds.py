@@ -122,6 +122,8 @@ def describe(annotation: Any, plural: bool = False) -> str:
         return "a list of whole numbers"
     if _is_named(annotation, "Tensor"):
         return "a list of numbers"
+    if annotation in _SEQUENCES:
+        return "a list"
     if origin in _SEQUENCES:
         fixed = origin is tuple and args[-1] is not Ellipsis
         size = f"{len(args)} " if fixed and len(args) > 1 else "1 " if fixed else ""

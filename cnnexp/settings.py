@@ -17,8 +17,21 @@ _NOT_NEGATIVE = Rule(least=0)
 _SHARE_OR_COUNT = Rule(least=0)
 _Mapping = Mapping[str, Any]
 _Precision = Literal[
-    "transformer-engine", "transformer-engine-float16", "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true",
-    "64-true", "64", "32", "16", "bf16", 64, 32, 16,
+    "transformer-engine",
+    "transformer-engine-float16",
+    "16-true",
+    "16-mixed",
+    "bf16-true",
+    "bf16-mixed",
+    "32-true",
+    "64-true",
+    "64",
+    "32",
+    "16",
+    "bf16",
+    64,
+    32,
+    16,
 ]
 
 Table = Mapping[str, tuple[Any, Rule]]
@@ -40,7 +53,7 @@ TRAINER: Table = {
     "num_nodes": (int, _COUNT),
     "precision": (_Precision | None, _ANY),
     "logger": (bool | None, _ANY),
-    "callbacks": (list[Any] | None, _ANY),
+    "callbacks": (list | None, _ANY),
     "fast_dev_run": (bool | int, _NOT_NEGATIVE),
     "max_epochs": (int | None, Rule(least=-1)),
     "min_epochs": (int | None, _NOT_NEGATIVE),
@@ -94,7 +107,7 @@ DATA: Mapping[str, Table] = {
     "digits": _DATA,
     "synthetic": {**_DATA, "samples": (int, Rule(least=4)), "noise": (float, Rule(least=0, most=1))},
     "arrays": {**_DATA, "path": (str, _ANY)},
-    **dict.fromkeys(("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn"), {**_DATA, **_DOWNLOADED}),
+    **{name: {**_DATA, **_DOWNLOADED} for name in ("cifar10", "cifar100", "mnist", "fashion_mnist", "svhn")},
 }
 
 TASKS: Mapping[str, Table] = {
@@ -186,10 +199,7 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _together(config: Mapping[str, Any]) -> Iterator[Problem]:
-    data, trainer, task = (config.get(g) if isinstance(config.get(g), Mapping) else {} for g in ("data", "trainer", "task"))
-    assert data is not None
-    assert trainer is not None
-    assert task is not None
+    data, trainer, task = (_mapping(config, name) for name in ("data", "trainer", "task"))
     shape, classes, names = data.get("shape"), data.get("num_classes"), data.get("class_names")
     if isinstance(names, list) and isinstance(classes, int) and len(names) != classes:
         text = f"data.class_names has {len(names)} names for {classes} classes"
@@ -210,3 +220,8 @@ def _together(config: Mapping[str, Any]) -> Iterator[Problem]:
         if task["monitor"] not in names:
             text = f"task.monitor '{task['monitor']}' is not measured{did_you_mean(str(task['monitor']), names)}"
             yield Problem("unknown-metric", ("task", "monitor"), text, f"measured are {', '.join(names)}")
+
+
+def _mapping(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = config.get(name)
+    return section if isinstance(section, Mapping) else {}

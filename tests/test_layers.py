@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from layer_table import EVERY_ROW, ROWS, Row, batch, by_hand
+from tests.layer_table import EVERY_ROW, ROWS, Row, batch, by_hand
 from torch import Tensor, nn
 
 from cnnexp.architecture.catalog import LAYERS

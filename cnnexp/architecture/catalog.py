@@ -20,17 +20,33 @@ from cnnexp.kinds import Rule
 INFERRED = ("in_channels", "in_features", "num_features", "num_channels", "normalized_shape")
 """Sizes that follow from the shape that arrives and may be left out."""
 
+_COUNTS = (
+    "in_channels",
+    "out_channels",
+    "in_features",
+    "out_features",
+    "num_features",
+    "num_channels",
+    "normalized_shape",
+    "groups",
+    "num_groups",
+    "kernel_size",
+    "stride",
+    "dilation",
+    "output_size",
+    "size",
+    "upscale_factor",
+    "downscale_factor",
+    "num_parameters",
+    "d_model",
+    "nhead",
+    "dim_feedforward",
+    "divisor_override",
+)
 _COUNT = Rule(least=1)
 _NOT_NEGATIVE = Rule(least=0)
 _RULES: Mapping[str, Rule] = MappingProxyType(
-    dict.fromkeys(
-        (
-            "in_channels out_channels in_features out_features num_features num_channels normalized_shape groups"
-            " num_groups kernel_size stride dilation output_size size upscale_factor downscale_factor num_parameters"
-            " d_model nhead dim_feedforward divisor_override"
-        ).split(),
-        _COUNT,
-    )
+    dict.fromkeys(_COUNTS, _COUNT)
     | {
         "padding": _NOT_NEGATIVE,
         "output_padding": _NOT_NEGATIVE,

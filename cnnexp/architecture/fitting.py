@@ -1,4 +1,7 @@
-"""Does a layer fit what arrives? Sizes are inferred or compared, and what torch would say on the first batch is said now."""
+"""Does a layer fit what arrives? Sizes are inferred or compared.
+
+What torch would say on the first batch is said now, in words that name the layer and the sizes.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,8 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
             continue
         arrives = _size(name, shape, params.get(name))
         if name in params and _as_shape(params[name]) != _as_shape(arrives):
-            text = f"{layer.label}: {name} (={shown(params[name])}) must be {shown(arrives)}, the size arriving from {_origin_and_shape(earlier, shape)}"
+            must = f"{name} (={shown(params[name])}) must be {shown(arrives)}"
+            text = f"{layer.label}: {must}, the size arriving from {_origin_and_shape(earlier, shape)}"
             problems.append(Problem("wrong-size", (*layer.path, name), text, f"leave {name} out to have it inferred"))
             params[name] = arrives
         params.setdefault(name, arrives)
@@ -124,7 +128,8 @@ def _wrong_dim(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Problem
     for name in ("dim", "start_dim", "end_dim"):
         value = layer.params.get(name)
         if isinstance(value, int) and not -rank <= value < rank:
-            text = f"{layer.label}: {name} must be between {-rank} and {rank - 1}, not {value}: batch and {times(shape)} arrive from {_origin(earlier)}"
+            limits = f"{name} must be between {-rank} and {rank - 1}, not {value}"
+            text = f"{layer.label}: {limits}: batch and {times(shape)} arrive from {_origin(earlier)}"
             return Problem("bad-value", (*layer.path, name), text)
     return None
 
@@ -156,7 +161,8 @@ def _window_too_large(
         return None
     padded = f", {times(room)} with its padding" if any(pads) else ""
     spreading = " (spread by its dilation)" if any(d != 1 for _, d in sizes) else ""
-    text = f"{layer.label}: its {times(extents)} window{spreading} is larger than the {times(shape[1:])} that arrives{padded}"
+    window = f"its {times(extents)} window{spreading}"
+    text = f"{layer.label}: {window} is larger than the {times(shape[1:])} that arrives{padded}"
     return Problem("empty-shape", layer.path, text, _journey(earlier, shape))
 
 

@@ -1,4 +1,7 @@
-"""Rules that tie the parameters of one layer together; torch accepts several breaches in silence or fails on the first batch."""
+"""Rules that tie the parameters of one layer together.
+
+torch accepts several breaches in silence, or fails on the first batch.
+"""
 
 from __future__ import annotations
 
@@ -106,8 +109,8 @@ def _pooling(component: Component, values: Mapping[str, Any]) -> Iterator[Findin
     # torch compares with the window that dilation spreads out, halved and rounded down.
     limits = [(d * (k - 1) + 1) // 2 for k, d in windows]
     if any(p > limit for p, limit in zip(spread(values["padding"], n), limits, strict=True)):
-        text = f"padding (={shown(values['padding'])}) must be at most half of kernel_size (={shown(values['kernel_size'])})"
-        yield "padding", text, None
+        kernel = shown(values["kernel_size"])
+        yield "padding", f"padding (={shown(values['padding'])}) must be at most half of kernel_size (={kernel})", None
 
 
 def _divides(name: str, value: int, by: str, groups: int) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
-def leaving(module: nn.Module, arriving: Tensor) -> Any:
+def leaving(module: Any, arriving: Tensor) -> Any:
     """What the layer gives for a batch on the meta device: only shape and dtype count.
 
     Arguments:
@@ -28,7 +28,7 @@ def leaving(module: nn.Module, arriving: Tensor) -> Any:
     """
     if type(module) is nn.Linear:
         return arriving.new_empty((*arriving.shape[:-1], module.out_features), dtype=module.weight.dtype)
-    if type(module) in (*_CONVOLUTIONS, *_TRANSPOSED) and getattr(module, "padding_mode", None) == "zeros":
+    if type(module) in (*_CONVOLUTIONS, *_TRANSPOSED) and module.padding_mode == "zeros":
         sizes = _transposed(module, arriving) if type(module) in _TRANSPOSED else _convolved(module, arriving)
         return arriving.new_empty((arriving.shape[0], module.out_channels, *sizes), dtype=module.weight.dtype)
     return module(arriving)

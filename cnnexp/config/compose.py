@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
@@ -56,7 +57,7 @@ class Config:
 
 
 def packaged() -> FilePath:
-    """The folder of the config files that come with cnnexp: inside the installed package, or beside it in a checkout."""
+    """The folder of cnnexp's own config files: inside the installed package, or beside it in a checkout."""
     here = FilePath(__file__).resolve().parents[1]
     inside = here / "conf"
     return inside if inside.is_dir() else here.parent / "conf"
@@ -73,11 +74,13 @@ class _CheckedSource(FileConfigSource):
         file = FilePath(self.path) / name
         if file.is_file():
             node = reading.read(file)
-            if node is not None and node.id != "mapping":
+            if node is not None and not isinstance(node, yaml.MappingNode):
                 mark = node.start_mark
                 place = f"{reading.shown(file)}:{mark.line + 1}:{mark.column + 1}"
-                kind = "a list" if node.id == "sequence" else f"'{node.value}'"
-                raise ConfigError([Problem("not-a-mapping", (), f"a config file must be a mapping, not {kind}", where=place)])
+                kind = "a list" if isinstance(node, yaml.SequenceNode) else f"'{node.value}'"
+                raise ConfigError(
+                    [Problem("not-a-mapping", (), f"a config file must be a mapping, not {kind}", where=place)]
+                )
         return super().load_config(config_path)
 
 
@@ -120,7 +123,7 @@ class Composer:
             ConfigError: nothing could be composed at all.
         """
         texts = tuple(overrides)
-        used, problems = list(texts), []
+        used, problems = list(texts), list[Problem]()
         try:
             composed = self._load(used, mode)
         except (HydraException, OmegaConfBaseException, ValueError, AttributeError, ConfigError) as error:
@@ -180,7 +183,7 @@ def load_file(file: str | FilePath, overrides: Sequence[str] = ()) -> Config:
     """
     path = FilePath(file)
     node = reading.read(path)
-    if node is None or node.id != "mapping":
+    if not isinstance(node, yaml.MappingNode):
         raise ConfigError([Problem("not-a-mapping", (), "a config must be a mapping", where=reading.shown(path))])
     loaded = OmegaConf.load(path)
     assert isinstance(loaded, DictConfig)
@@ -215,7 +218,7 @@ def _config(composed: DictConfig, locator: Locator, texts: tuple[str, ...], prob
     choices = {str(k): str(v) for k, v in chosen.items() if "/" not in str(k) and v is not None}
     verbose = bool(OmegaConf.select(composed, "hydra.verbose"))
     values, broken = _resolve(composed)
-    return Config(values, locator, texts, tuple([*problems, *locator.locate([*broken, *known])]), choices, verbose)
+    return Config(values, locator, texts, (*problems, *locator.locate([*broken, *known])), choices, verbose)
 
 
 def of_model(model: Mapping[str, Any] | FilePath, data: Mapping[str, Any]) -> Config:
@@ -231,9 +234,9 @@ def of_model(model: Mapping[str, Any] | FilePath, data: Mapping[str, Any]) -> Co
     sources = [Source(model, ("model",))] if isinstance(model, FilePath) else []
     if isinstance(model, FilePath):
         node = reading.read(model)
-        if node is None or node.id != "mapping":
+        if not isinstance(node, yaml.MappingNode):
             raise ConfigError([Problem("not-a-mapping", (), "a model must be a mapping", where=reading.shown(model))])
-        model = {str(k): v for k, v in OmegaConf.load(model).items() if k != "defaults"}  # type: ignore[union-attr]
+        model = {str(k): v for k, v in OmegaConf.load(model).items() if k != "defaults"}
     composed = OmegaConf.create({"data": dict(data), "model": dict(model)})
     return _config(composed, Locator(sources, [], _raw(composed)), (), [])
 
@@ -275,10 +278,16 @@ def _plain(parent: DictConfig | ListConfig, key: Any, path: Path, problems: list
         problems.append(Problem("bad-reference", path, f"{key_path(path)}: refers to itself"))
         return None
     if isinstance(value, DictConfig):
-        return {k if isinstance(k, (str, int)) else str(k): _plain(value, k, (*path, k), problems) for k in value}
+        return {
+            k if isinstance(k, (str, int)) else str(k): _plain(value, k, (*path, _name(k)), problems) for k in value
+        }
     if isinstance(value, ListConfig):
         return [_plain(value, i, (*path, i), problems) for i in range(len(value))]
     return value
+
+
+def _name(key: object) -> str | int:
+    return key if isinstance(key, int) else str(key)
 
 
 def _reference_hint(reason: str) -> str | None:

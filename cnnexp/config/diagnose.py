@@ -16,9 +16,7 @@ from cnnexp.config.locate import as_path
 from cnnexp.errors import ConfigError, Problem, did_you_mean, key_path
 
 
-def explain(
-    loader: Any, config_name: str, texts: Sequence[str], error: Exception
-) -> tuple[list[str], list[Problem]]:
+def explain(loader: Any, config_name: str, texts: Sequence[str], error: Exception) -> tuple[list[str], list[Problem]]:
     """Sort the overrides into those that compose and those that do not.
 
     Arguments:
@@ -70,7 +68,10 @@ def _parse(texts: Sequence[str]) -> tuple[list[Override], list[Problem]]:
             if "=" not in text and not text.startswith("~"):
                 message, hint = "an override is written key=value", None
             else:
-                message, hint = f"cannot be read: {reason}", f"quote it for the shell and for Hydra: 'key=\"{text.partition('=')[2]}\"'"
+                message, hint = (
+                    f"cannot be read: {reason}",
+                    f"quote it for the shell and for Hydra: 'key=\"{text.partition('=')[2]}\"'",
+                )
             problems.append(Problem("bad-override", (), message, hint, f"override '{text}'"))
     return parsed, problems
 
@@ -102,7 +103,9 @@ def _bad_choice(loader: Any, override: Override) -> Problem | None:
             return Problem("unknown-choice", (), text, where=_where(override))
         if ".." in name.split("/") or name.startswith("/"):
             text = f"'{name}' lies outside the config folders"
-            return Problem("outside-conf", (), text, "copy the file into conf/ and name it from there", _where(override))
+            return Problem(
+                "outside-conf", (), text, "copy the file into conf/ and name it from there", _where(override)
+            )
         if any(name == f"{folder}/{option}" for folder, option in _nested(loader, override.key_or_group, name)):
             continue
         text = f"there is no {override.key_or_group} '{name}'{did_you_mean(name, options)}"
@@ -119,9 +122,17 @@ def _bad_form(override: Override) -> Problem | None:
     text = str(override.input_line)
     if override.is_delete() and any(isinstance(p, int) for p in as_path(override.key_or_group)):
         message = "an entry of a list cannot be deleted from the command line"
-        return Problem("bad-override", (), message, f"set it to null to leave it out: {text.lstrip('~')}=null", _where(override))
+        return Problem(
+            "bad-override", (), message, f"set it to null to leave it out: {text.lstrip('~')}=null", _where(override)
+        )
     if override.is_sweep_override():
-        return Problem("sweep-without-multirun", (), "several values need --multirun", "or quote the value to mean one text", _where(override))
+        return Problem(
+            "sweep-without-multirun",
+            (),
+            "several values need --multirun",
+            "or quote the value to mean one text",
+            _where(override),
+        )
     return None
 
 
@@ -150,15 +161,17 @@ def _value(base: DictConfig, override: Override) -> tuple[str, Problem | None]:
             node = below
             continue
         last = depth == len(path) - 1
-        if isinstance(node, DictConfig) and last and depth and not override.is_delete():
+        open_to_more = override.is_add() or (isinstance(node, DictConfig) and "type" in node)
+        if isinstance(node, DictConfig) and last and depth and open_to_more and not override.is_delete():
             # A component's parameters are checked against its own signature, so any of them may be set.
-            if override.is_add() or "type" in node:
-                return text if override.is_add() else f"+{text}", None
+            return text if override.is_add() else f"+{text}", None
         known = [str(k) for k in node] if isinstance(node, DictConfig) else []
         known = [k for k in known if k != "hydra"]
         place = f" in {key_path(path[:depth])}" if depth else ""
         if isinstance(node, ListConfig):
-            message = f"there is no entry {part} in {key_path(path[:depth])}, which has {len(node)} (0 to {len(node) - 1})"
+            message = (
+                f"there is no entry {part} in {key_path(path[:depth])}, which has {len(node)} (0 to {len(node) - 1})"
+            )
             return text, Problem("unknown-key", path, message, where=_where(override))
         message = f"there is no key '{part}'{place}{did_you_mean(str(part), known)}"
         hint = f"the keys there are {', '.join(known)}" if known and "did you mean" not in message else None
@@ -189,6 +202,3 @@ def _refused(loader: Any, config_name: str, chosen: list[str], text: str, overri
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
         return Problem("bad-override", (), reason, where=_where(override))
     return None
-
-
-

@@ -132,7 +132,9 @@ def _merged(problems: Iterable[Problem]) -> list[Problem]:
     groups: dict[tuple[str | None, str], list[Problem]] = {}
     for problem in problems:
         user, colon, what = problem.message.partition(": ")
-        groups.setdefault((problem.where, what if colon and user.startswith("layers[") else problem.message), []).append(problem)
+        groups.setdefault(
+            (problem.where, what if colon and user.startswith("layers[") else problem.message), []
+        ).append(problem)
     merged = []
     for first, *others in groups.values():
         users = [p.message.partition(":")[0] for p in others]

@@ -45,7 +45,7 @@ def read(file: FilePath) -> yaml.Node | None:
     """The node tree of a YAML file, with the position of every key; None for an empty file.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, or is more than a config can need (size, depth, aliases, tags).
+        ConfigError: the file cannot be read, is not YAML, or is more than a config can need.
     """
     try:
         state = file.stat()
@@ -99,25 +99,28 @@ def _check_events(text: str, file: FilePath) -> None:
     census = _Census()
     documents = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        mark = event.start_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
                 raise _refusal(file, line, column, "a second document begins here", "write one document for each file")
-        if getattr(event, "tag", None):
-            raise _refusal(file, line, column, f"the tag '{event.tag}' is not allowed: a config is plain data", None)
+        if tag := getattr(event, "tag", None):
+            raise _refusal(file, line, column, f"the tag '{tag}' is not allowed: a config is plain data", None)
         _count(event, census)
         if len(census.stack) > MAX_DEPTH:
             raise _refusal(file, line, column, f"nested deeper than {MAX_DEPTH} levels", None)
         if census.aliases > MAX_ALIASES or census.size() > MAX_NODES:
-            what = f"more than {MAX_ALIASES} aliases" if census.aliases > MAX_ALIASES else f"more than {MAX_NODES} values"
+            what = (
+                f"more than {MAX_ALIASES} aliases" if census.aliases > MAX_ALIASES else f"more than {MAX_NODES} values"
+            )
             raise _refusal(file, line, column, f"the file holds {what}", None)
 
 
 def _count(event: yaml.Event, census: _Census) -> None:
     if isinstance(event, yaml.AliasEvent):
         census.aliases += 1
-        census.add(census.anchors.get(event.anchor, 1))
+        census.add(census.anchors.get(str(event.anchor), 1))
     elif isinstance(event, yaml.CollectionStartEvent):
         census.stack.append(_Open(event.anchor))
     elif isinstance(event, yaml.CollectionEndEvent):

@@ -59,7 +59,7 @@ def look(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def check(data: Mapping[str, Any]) -> list[Problem]:
-    """The problems of a data section against the data set itself: its shape, its classes, a batch larger than the set."""
+    """The problems of a data section against the data set itself: shape, classes, a batch larger than the set."""
     facts = _facts(data)
     if facts is None:
         return []

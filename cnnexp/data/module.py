@@ -34,7 +34,7 @@ class _Reader(Dataset[Batch]):
         return self.samples.images[where], self.samples.labels[where]
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 
@@ -105,9 +105,9 @@ class DataModule(LightningDataModule):
             collate_fn=_as_it_is,
         )
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
-        """Batches of what is held out, in order; none where nothing is."""
-        return self._in_order(self.validation) if len(self.validation) else []
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of what is held out, in order."""
+        return self._in_order(self.validation)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test set, in order."""
@@ -127,5 +127,9 @@ class DataModule(LightningDataModule):
             floats = floats.div_(255)
         if self._mean is not None and self._std is not None:
             self._mean, self._std = self._mean.to(floats.device), self._std.to(floats.device)
-            floats = floats.sub_(self._mean).div_(self._std) if images.dtype == torch.uint8 else (floats - self._mean) / self._std
+            floats = (
+                floats.sub_(self._mean).div_(self._std)
+                if images.dtype == torch.uint8
+                else (floats - self._mean) / self._std
+            )
         return floats, labels

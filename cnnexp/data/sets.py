@@ -53,7 +53,7 @@ class DataSet:
         digest = hashlib.sha256()
         for tensor in (self.train.images, self.train.labels, self.test.images, self.test.labels):
             digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.contiguous().numpy())
+            digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
 
 
@@ -122,13 +122,20 @@ def _torchvision(data: Mapping[str, Any]) -> DataSet:
     if name in ("cifar10", "cifar100"):
         cls = sets.CIFAR10 if name == "cifar10" else sets.CIFAR100
         parts = [cls(root, train=train, download=data["download"]) for train in (True, False)]
-        return DataSet(*(Samples(torch.from_numpy(p.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(p.targets)) for p in parts))
+        return DataSet(
+            *(
+                Samples(torch.from_numpy(p.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(p.targets))
+                for p in parts
+            )
+        )
     if name in ("mnist", "fashion_mnist"):
         cls = sets.MNIST if name == "mnist" else sets.FashionMNIST
         parts = [cls(root, train=train, download=data["download"]) for train in (True, False)]
         return DataSet(*(Samples(p.data[:, None].contiguous(), p.targets.long()) for p in parts))
     halves = [sets.SVHN(root, split=split, download=data["download"]) for split in ("train", "test")]
-    return DataSet(*(Samples(torch.from_numpy(np.ascontiguousarray(p.data)), torch.from_numpy(p.labels)) for p in halves))
+    return DataSet(
+        *(Samples(torch.from_numpy(np.ascontiguousarray(p.data)), torch.from_numpy(p.labels)) for p in halves)
+    )
 
 
 def _downloaded(data: Mapping[str, Any]) -> DataSet:

@@ -40,23 +40,25 @@ def check_all(composer: Composer, overrides: Sequence[str]) -> list[Point]:
         grid = BasicSweeper.split_arguments(parsed, None)[0]
     except HydraException:
         # Composing the overrides as they are tells what is wrong, and where.
-        problems = composer.compose(overrides).problems
-        raise ConfigError([p for p in problems if p.code != "sweep-without-multirun"] or problems) from None
+        told = composer.compose(overrides).problems
+        raise ConfigError([p for p in told if p.code != "sweep-without-multirun"] or told) from None
     if not any(o.is_sweep_override() for o in parsed):
         text = "nothing is swept: --multirun wants several values for a key"
         raise ConfigError([Problem("nothing-swept", (), text, "for example --multirun model.activation=relu,sigmoid")])
     swept = {o.get_key_element() for o in parsed if o.is_sweep_override()}
-    points, problems = [], []
+    points: list[Point] = []
+    problems: dict[Problem, str] = {}
     for texts in grid:
         config = composer.compose(texts)
         verdict = verify(config)
         changed = tuple(t for t in texts if t.partition("=")[0] in swept)
         points.append(Point(tuple(texts), config, verdict, changed))
         for problem in verdict.problems:
-            if problem not in (known for known, _ in problems):
-                problems.append((problem, " ".join(changed)))
+            problems.setdefault(problem, " ".join(changed))
     if problems:
-        raise ConfigError([replace(p, message=f"{p.message} [{point}]") if point else p for p, point in problems])
+        raise ConfigError(
+            [replace(p, message=f"{p.message} [{point}]") if point else p for p, point in problems.items()]
+        )
     return points
 
 
@@ -84,7 +86,7 @@ def launch(
     def job(_: DictConfig) -> None:
         number, point = next(waiting)
         try:
-            train(point.config, point.verdict, folder, number, [t.rpartition(".")[2] for t in point.changed])
+            train(point.config, point.verdict, folder, number, [_short(text) for text in point.changed])
         except RunError as error:
             if type(error) is not RunError:
                 raise
@@ -93,6 +95,12 @@ def launch(
     settings = [f"hydra.sweep.dir={_quoted(folder)}", "hydra.sweep.subdir=.", f"hydra.mode={RunMode.MULTIRUN.name}"]
     composer.hydra.multirun(composer.config_name, job, [*overrides, *settings])
     return failures
+
+
+def _short(override: str) -> str:
+    """`optimizer.lr=0.1` as a folder's name says it: `lr=0.1`."""
+    key, _, value = override.partition("=")
+    return f"{key.rpartition('.')[2]}={value}"
 
 
 def _quoted(folder: Path) -> str:
@@ -114,8 +122,8 @@ def claim(root: Path) -> Path:
             continue
         except OSError as error:
             text = f"outputs: no sweep can be recorded in '{root}': {error.strerror}"
-            raise ConfigError([Problem("unwritable", ("outputs",), text, "choose another folder with outputs=DIR")]) from None
+            raise ConfigError(
+                [Problem("unwritable", ("outputs",), text, "choose another folder with outputs=DIR")]
+            ) from None
         return folder
     raise ConfigError([Problem("unwritable", ("outputs",), f"outputs: '{root}' is full of sweeps called {stem}")])
-
-

@@ -1,1 +1,4 @@
-"""From a Plan to trained weights: LightningModules, the Trainer's wiring, callbacks. Checks here import no Lightning."""
+"""From a Plan to trained weights: LightningModules, the Trainer's wiring, callbacks.
+
+`check` and `catalogs` import no Lightning.
+"""

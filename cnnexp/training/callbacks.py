@@ -15,7 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from cnnexp.errors import Interrupted
-from cnnexp.runs import Record
+from cnnexp.records import Record
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,11 @@ class Ledger(Callback):
     Arguments:
         record: the run's record.
         monitor, mode: which epoch counts as the best.
+        log_every: after how many steps the loss of a step is written to the curves; 0 never.
     """
 
-    def __init__(self, record: Record, monitor: str, mode: str) -> None:
-        self.record, self.monitor, self.mode = record, monitor, mode
+    def __init__(self, record: Record, monitor: str, mode: str, log_every: int) -> None:
+        self.record, self.monitor, self.mode, self.log_every = record, monitor, mode, log_every
         self.best: dict[str, Any] | None = None
         self.last: dict[str, float] = {}
         self.samples, self.seconds = 0, 0.0
@@ -108,7 +109,7 @@ class Ledger(Callback):
     ) -> None:
         """Count the samples, and write the loss of the step to the curves now and then."""
         self._epoch_samples += len(batch[1]) * trainer.world_size
-        if trainer.global_step % (trainer.log_every_n_steps or 50) == 0 and trainer.loggers:
+        if self.log_every and trainer.global_step % self.log_every == 0 and trainer.loggers:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             values = {"train_loss_step": float(outputs["loss"]), "learning_rate": float(rate)}
             for logger in trainer.loggers:

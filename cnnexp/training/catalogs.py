@@ -59,14 +59,18 @@ def _schedulers() -> Catalog:
     return Catalog("scheduler", entries, refused)
 
 
+_METHODS = ("forward", "__init__")
+
+
 def _losses() -> Catalog:
     entries: dict[str, Component] = {}
     refused: dict[str, str] = {}
     for name, cls in _classes(nn.modules.loss, nn.Module).items():
-        inputs = [p for p in list(inspect.signature(cls.forward).parameters)[1:] if p not in ("args", "kwargs")]
+        forward, constructor = (inspect.signature(vars(cls)[m]) if m in vars(cls) else None for m in _METHODS)
+        inputs = list(forward.parameters)[1:] if forward else []
         if len(inputs) != 2:
             refused[name] = f"it takes {len(inputs)} inputs ({', '.join(inputs)}), not an output and a target"
-        elif "in_features" in inspect.signature(cls.__init__).parameters:
+        elif constructor and "in_features" in constructor.parameters:
             refused[name] = "it has a linear layer of its own; end the network in Linear and use CrossEntropyLoss"
         elif name.endswith("Loss"):
             entries[name] = Component(name, cls, rules=_LOSS_RULES)

@@ -16,8 +16,10 @@ from cnnexp.training.catalogs import LOSSES, OPTIMIZERS, SCHEDULER_KEYS, SCHEDUL
 
 _PLAIN = ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
 _COVERED = ("lr", "betas", "eps", "momentum", "weight_decay")
-"""Optimizers, and their parameters, of which our own value rules check all that torch would: constructing one makes torch
-import its compiler, which takes longer than everything else in `check`."""
+"""Optimizers, and their parameters, of which our own value rules check all that torch would.
+
+Constructing one makes torch import its compiler, which takes longer than everything else in `check`.
+"""
 
 
 def check(config: Mapping[str, Any], plan: Plan | None) -> list[Problem]:
@@ -138,8 +140,10 @@ def _output(config: Mapping[str, Any], plan: Plan) -> list[Problem]:
     if len(shape) == 1 and wide:
         last = wide[-1]
         path: Path = ("model", *last.path, "out_features")
-        text = f"{last.label}: out_features (={shape[0]}) must be {classes}, the number of classes of data '{config['data']['name']}'"
+        must = f"out_features (={shape[0]}) must be {classes}"
+        text = f"{last.label}: {must}, the number of classes of data '{config['data']['name']}'"
         return [Problem("wrong-classes", path, text, 'write out_features: "${data.num_classes}"')]
-    text = f"{last.label}: the network gives {times(shape)} for each sample, but data '{config['data']['name']}' has {classes} classes"
+    gives = f"the network gives {times(shape)} for each sample"
+    text = f"{last.label}: {gives}, but data '{config['data']['name']}' has {classes} classes"
     hint = f"end in Flatten and a Linear with out_features {classes}; or set task=none to look at the network only"
     return [Problem("wrong-classes", ("model", *last.path), text, hint)]

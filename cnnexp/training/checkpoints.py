@@ -18,7 +18,7 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
 
 from cnnexp.errors import RunError
-from cnnexp.runs import files
+from cnnexp.records import files
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +95,7 @@ def _plain(value: Any, where: str) -> Any:
     """The value with only what `weights_only=True` loads: dicts, lists, tuples, tensors, numbers, texts."""
     if value is None or isinstance(value, (bool, int, float, str)):
         # A subclass (numpy's float64, an enum) would need its class to be loaded.
-        base = next((t for t in (bool, int, float, str) if isinstance(value, t)), None)
-        return base(value) if base else None
+        return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), None)
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, Mapping):

@@ -57,7 +57,7 @@ class Classification(LightningModule):
         scores: Tensor = self.model(images)
         return scores
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """The config's optimizer over all weights that are not frozen, and its scheduler."""
         optimizer = make_optimizer(self._config["optimizer"], (p for p in self.model.parameters() if p.requires_grad))
         entry = self._config["scheduler"]
@@ -121,7 +121,9 @@ class Classification(LightningModule):
         images, labels = batch
         scores = self(images)
         size = len(labels)
-        self.log(f"{stage}_loss", self.loss(scores, labels), batch_size=size, on_epoch=True, on_step=False, sync_dist=True)
+        self.log(
+            f"{stage}_loss", self.loss(scores, labels), batch_size=size, on_epoch=True, on_step=False, sync_dist=True
+        )
         for name, metric in _of(self.measures, stage).items():
             metric.update(scores, labels)
             self.log(f"{stage}_{name}", metric, batch_size=size, on_epoch=True, on_step=False)

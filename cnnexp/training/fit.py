@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +12,23 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from cnnexp.architecture.plan import Plan
 from cnnexp.data.module import DataModule
 from cnnexp.data.sets import DataSet, load
 from cnnexp.errors import ConfigError, Interrupted, Problem, RunError
-from cnnexp.runs import Record
-from cnnexp.runs.environment import git, versions
-from cnnexp.runs.record import identity
+from cnnexp.records import Record
+from cnnexp.records.environment import git, versions
+from cnnexp.records.record import identity
 from cnnexp.training import checkpoints, metrics, trainer
 from cnnexp.training.callbacks import Ledger, Signals, Stopper
 from cnnexp.training.classification import Classification
 from cnnexp.training.finite import FiniteWatch
 from cnnexp.training.layout import choose
+from cnnexp.training.logs import logged, quiet
 from cnnexp.training.progress import ProgressBar
+from cnnexp.training.warm_start import warm_start
 
 log = logging.getLogger("cnnexp")
 _FOLDER = "CNNEXP_RUN_FOLDER"
@@ -70,7 +70,7 @@ def run(job: Job) -> Path:
         RunError: the run failed; its record says so.
         Interrupted: a signal ended it; `last.ckpt` and the record hold what was reached.
     """
-    with _quiet():
+    with quiet():
         config = dict(job.config)
         problems = [*trainer.check(config), *_trainable(config), *_metrics(config)]
         if problems:
@@ -78,10 +78,10 @@ def run(job: Job) -> Path:
         dataset = load(config["data"])
         model = job.plan.build(config["seed"])
         if config["checkpoint"]:
-            _warm_start(model, config["checkpoint"])
+            warm_start(model, config["checkpoint"])
         data = _data_module(config, dataset)
         record, follows = _open(job)
-        with _logged(record, follows):
+        with logged(None if follows else record.path / "log.txt"):
             return _recorded(job, config, record, follows, model, dataset, data)
 
 
@@ -95,7 +95,7 @@ def _recorded(
     data: DataModule,
 ) -> Path:
     signals = Signals()
-    ledger = Ledger(record, config["task"]["monitor"], config["task"]["mode"])
+    ledger = _ledger(config, record)
     try:
         with signals.watched():
             if not follows:
@@ -124,6 +124,11 @@ def _recorded(
     return record.path
 
 
+def _ledger(config: Mapping[str, Any], record: Record) -> Ledger:
+    every = config["trainer"].get("log_every_n_steps")
+    return Ledger(record, config["task"]["monitor"], config["task"]["mode"], 50 if every is None else every)
+
+
 def _fit(
     config: dict[str, Any],
     record: Record,
@@ -150,7 +155,7 @@ def _fit(
 
     watch = FiniteWatch(_watch_every(config, trainer.device(config)))
     layout = getattr(torch, config["memory_format"])
-    module = Classification(model.to(memory_format=layout), config, watch, config["compile"], after_epoch)  # type: ignore[call-overload]
+    module = Classification(model.to(memory_format=layout), config, watch, config["compile"], after_epoch)
     coach.fit(module, datamodule=data)
     best = folder / "best.ckpt"
     if best.is_file():
@@ -170,10 +175,18 @@ def _watch_every(config: Mapping[str, Any], device: torch.device) -> int:
 def _data_module(config: Mapping[str, Any], dataset: DataSet) -> DataModule:
     precision = str(config["trainer"].get("precision"))
     true = {"64-true": torch.float64, "64": torch.float64, "16-true": torch.float16, "bf16-true": torch.bfloat16}
-    return DataModule(dataset, config["data"], config["seed"], true.get(precision, torch.float32), config["memory_format"] if config["memory_format"] != "auto" else "contiguous_format")
+    return DataModule(
+        dataset,
+        config["data"],
+        config["seed"],
+        true.get(precision, torch.float32),
+        config["memory_format"] if config["memory_format"] != "auto" else "contiguous_format",
+    )
 
 
-def _layout(config: Mapping[str, Any], record: Record, follows: bool, model: torch.nn.Sequential, device: torch.device) -> str:
+def _layout(
+    config: Mapping[str, Any], record: Record, follows: bool, model: torch.nn.Sequential, device: torch.device
+) -> str:
     if follows:
         chosen = yaml.safe_load((record.path / "config.yaml").read_text(encoding="utf-8"))["memory_format"]
         return str(chosen)
@@ -225,83 +238,20 @@ def _trainable(config: Mapping[str, Any]) -> list[Problem]:
     if config["task"]["type"] != "none":
         return []
     text = "task=none: this network is to be looked at (check, code), and there is nothing to train it for"
-    return [Problem("no-task", ("task", "type"), text, "choose task=classification, with a network that ends in class scores")]
+    return [
+        Problem(
+            "no-task", ("task", "type"), text, "choose task=classification, with a network that ends in class scores"
+        )
+    ]
 
 
 def _metrics(config: Mapping[str, Any]) -> list[Problem]:
-    return [] if config["task"]["type"] == "none" else metrics.check(config["task"]["metrics"], config["data"]["num_classes"])
-
-
-def _warm_start(model: torch.nn.Sequential, path: str) -> None:
-    """Put the weights of a checkpoint into a network.
-
-    Raises:
-        ConfigError: it cannot be read, or its weights have other names or shapes than the network's.
-    """
-    where = ("checkpoint",)
-    try:
-        found = checkpoints.load(Path(path).expanduser())
-    except RunError as error:
-        raise ConfigError([Problem("bad-checkpoint", where, f"checkpoint: {error}")]) from None
-    weights = found.get("state_dict", found)
-    weights = {k.removeprefix("model."): v for k, v in weights.items() if isinstance(v, torch.Tensor)}
-    own = model.state_dict()
-    differences = [f"{k} is missing" for k in own if k not in weights]
-    differences += [f"{k} is not in the network" for k in weights if k not in own]
-    differences += [
-        f"{k} is {tuple(weights[k].shape)}, not {tuple(v.shape)}" for k, v in own.items() if k in weights and weights[k].shape != v.shape
-    ]
-    if differences:
-        shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
-        text = f"checkpoint: '{path}' is from another network: {shown}"
-        raise ConfigError([Problem("bad-checkpoint", where, text, "choose the model that the checkpoint was made with")])
-    model.load_state_dict(weights)
+    return (
+        []
+        if config["task"]["type"] == "none"
+        else metrics.check(config["task"]["metrics"], config["data"]["num_classes"])
+    )
 
 
 def _device_name(device: torch.device) -> str:
     return f"{device.type} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's adverts and tips, and nothing else left out."""
-    chatter = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = chatter.level
-    chatter.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-        warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
-        try:
-            yield
-        finally:
-            chatter.setLevel(level)
-
-
-@contextmanager
-def _logged(record: Record, follows: bool) -> Iterator[None]:
-    """Everything that is logged also goes into the run's log.txt."""
-    if follows:
-        yield
-        return
-    handler = logging.FileHandler(record.path / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    watched = [logging.getLogger(n) for n in ("cnnexp", "pytorch_lightning", "py.warnings")]
-    level = log.level
-    log.setLevel(min(level or logging.INFO, logging.INFO))
-    logging.captureWarnings(True)
-    for logger in watched:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        os.environ.pop(_FOLDER, None)
-        logging.captureWarnings(False)
-        for logger in watched:
-            logger.removeHandler(handler)
-        log.setLevel(level)
-        handler.close()
-
-
-

@@ -28,7 +28,9 @@ def check(entries: Mapping[str, Any], classes: int) -> list[Problem]:
     problems = []
     for name, entry in entries.items():
         path: Path = ("task", "metrics", name)
-        component, params, found = METRICS.parse(entry, path, f"task.metrics.{name}", optional=lambda c: ("num_classes",))
+        component, params, found = METRICS.parse(
+            entry, path, f"task.metrics.{name}", optional=lambda c: ("num_classes",)
+        )
         problems += found
         if component is not None and not found:
             problems += _tried(component, params, classes, path)

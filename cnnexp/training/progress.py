@@ -46,7 +46,9 @@ class ProgressBar(Callback):
         )
         total = trainer.num_training_batches
         epochs = "" if (trainer.max_epochs or -1) < 0 else f"/{trainer.max_epochs}"
-        self._task = self._progress.add_task(f"epoch {trainer.current_epoch + 1}{epochs}", total=float(total), values="")
+        self._task = self._progress.add_task(
+            f"epoch {trainer.current_epoch + 1}{epochs}", total=float(total), values=""
+        )
         self._progress.start()
 
     def on_train_batch_end(
@@ -57,7 +59,7 @@ class ProgressBar(Callback):
         now = time.perf_counter()
         if self._progress is not None and now - self._shown > _REFRESH_SECONDS:
             self._shown = now
-            running: dict[str, float] = module.running()  # type: ignore[operator, assignment]  # our modules all have it
+            running: dict[str, float] = module.running()  # type: ignore[operator]  # our modules all have it
             self._progress.update(self._task, completed=batch_idx + 1, values=f"{_text(running)}  {self._speed(now)}")
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -79,7 +81,9 @@ class ProgressBar(Callback):
         """
         pace = getattr(self, "_pace", None) or self._speed(time.perf_counter())
         if trainer.is_global_zero:
-            self._console.print(f"epoch {trainer.current_epoch + 1}  {_text(values)}  {pace}", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"epoch {trainer.current_epoch + 1}  {_text(values)}  {pace}", highlight=False, soft_wrap=True
+            )
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Give the terminal back."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from cnnexp.components import Catalog, Component
 from cnnexp.errors import Path as KeyPath
@@ -42,7 +42,7 @@ CALLBACKS = Catalog(
 
 
 def check(config: Mapping[str, Any]) -> list[Problem]:
-    """The problems that only Lightning and this machine can tell: a missing accelerator, settings that exclude each other."""
+    """The problems that only Lightning and this machine can tell, such as a missing accelerator."""
     if problem := _no_accelerator(config["trainer"]):
         return [problem]
     problems: list[Problem] = []
@@ -89,7 +89,8 @@ def _tried(component: Component, params: Mapping[str, Any], path: KeyPath) -> li
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in config["trainer"].items() if k not in _OURS}
+    settings = {k: v for k, v in config["trainer"].items() if k not in _OURS}
+    return settings if config["data"].get("validation") else {**settings, "limit_val_batches": 0}
 
 
 def device(config: Mapping[str, Any]) -> torch.device:
@@ -105,7 +106,13 @@ def device(config: Mapping[str, Any]) -> torch.device:
 def checkpointing(folder: Path, monitor: str, mode: str) -> list[pl.Callback]:
     """The callbacks that keep best.ckpt and last.ckpt in a folder."""
     best = ModelCheckpoint(
-        folder, "best", monitor=monitor, mode=mode, save_top_k=1, auto_insert_metric_name=False, enable_version_counter=False
+        folder,
+        "best",
+        monitor=monitor,
+        mode=mode,
+        save_top_k=1,
+        auto_insert_metric_name=False,
+        enable_version_counter=False,
     )
     last = ModelCheckpoint(folder, "last", monitor=None, save_top_k=1, every_n_epochs=1, enable_version_counter=False)
     return [best, last]

@@ -17,10 +17,16 @@ from typing import Any
 import yaml
 
 from cnnexp.errors import ConfigError, Problem, RunError
-from cnnexp.runs import files
+from cnnexp.records import files
 
 _NOT_IDENTITY = ("outputs", "logger", "memory_format", "compile")
-_NOT_IDENTITY_TRAINER = ("enable_progress_bar", "enable_model_summary", "default_root_dir", "log_every_n_steps", "profiler")
+_NOT_IDENTITY_TRAINER = (
+    "enable_progress_bar",
+    "enable_model_summary",
+    "default_root_dir",
+    "log_every_n_steps",
+    "profiler",
+)
 
 
 def identity(config: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cnnexp.runs.record import Run
+from cnnexp.records.record import Run
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -24,7 +24,11 @@ def table(runs: Sequence[Run]) -> str:
     for run in runs:
         figures = [_figure(run.metrics.get(name)) for name in names]
         grid.add_row(
-            str(run.path), run.status, *figures, _figure(run.fields.get("parameters")), _figure(run.fields.get("seconds"))
+            str(run.path),
+            run.status,
+            *figures,
+            _figure(run.fields.get("parameters")),
+            _figure(run.fields.get("seconds")),
         )
     text = io.StringIO()
     Console(file=text, width=400, color_system=None, highlight=False, markup=False).print(grid)
