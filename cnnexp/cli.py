@@ -132,6 +132,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     parser.add_argument("--hydra-help", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--from", dest="source")
+    parser.add_argument("--untrusted", action="store_true")
     return parser
 
 
@@ -154,6 +155,7 @@ options:
   --multirun, -m        a sweep: several values for a key, separated by commas
   --from FILE           take the config from a run's config.yaml
   --json                check and runs: machine-readable output
+  --untrusted           for a stranger's files: no resolvers, no paths outside the folder, no Hydra settings
   --cfg job, --resolve  print the composed config
   --info                how the config was put together
   --config-dir DIR      one more folder of config files
@@ -171,7 +173,8 @@ def _composed(verb: str, arguments: argparse.Namespace, words: list[str]) -> int
     if arguments.source:
         if arguments.multirun:
             raise ConfigError([Problem("bad-option", (), "--from repeats one run; it does not go with --multirun")])
-        return _one(verb, arguments, load_file(arguments.source, arguments.overrides), _choices_of(arguments.source))
+        repeated = load_file(arguments.source, arguments.overrides)
+        return _one(verb, arguments, repeated, _choices_of(arguments.source))
     composer = Composer(arguments.config_name, arguments.config_dir)
     if arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help:
         return _hydra(composer, arguments)
@@ -204,6 +207,8 @@ def _hydra(composer: Composer, arguments: argparse.Namespace) -> int:
 def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict[str, str]) -> int:
     from cnnexp.verify import verify
 
+    if arguments.untrusted and (found := _distrusted(config)):
+        raise ConfigError(found)
     if config.verbose:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     verdict = verify(config)
@@ -215,6 +220,12 @@ def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict
         return 0
     _train(verdict, config, choices, Path(verdict.config["outputs"]) / "runs", _name(verdict, choices))
     return 0
+
+
+def _distrusted(config: Config) -> list[Problem]:
+    from cnnexp.config import packaged, untrusted
+
+    return untrusted.check(config.locator, config.values, packaged())
 
 
 def _check(verdict: Verdict, as_json: bool) -> int:
@@ -266,6 +277,8 @@ def _sweep(verb: str, arguments: argparse.Namespace, composer: Composer) -> int:
     from cnnexp.sweeps.grid import check_all, launch
 
     points = check_all(composer, arguments.overrides)
+    if arguments.untrusted and (found := [p for q in points for p in _distrusted(q.config)]):
+        raise ConfigError(dict.fromkeys(found))
     if verb != "train":
         for point in points:
             print(f"# {' '.join(point.overrides)}")

@@ -104,6 +104,15 @@ def render(problems: Sequence[Problem]) -> str:
     return "\n".join([*map(str, problems), f"{count}; nothing was run"])
 
 
+def reason(error: BaseException) -> str:
+    """What a library said when it raised, as the one line that goes into a message of ours."""
+    cause = error.__cause__ if error.__cause__ is not None and not str(error).strip() else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    if not lines:
+        return type(cause).__name__
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1]).rstrip(".")
+
+
 def normalised(name: str) -> str:
     """The form in which names are compared: without case, underscores and hyphens."""
     return name.replace("_", "").replace("-", "").lower()

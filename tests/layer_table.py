@@ -221,7 +221,7 @@ _ACTIVATIONS = (
     Row("SiLU", {"inplace": True}, (3, 4), (3, 4)),
     Row("Sigmoid", {}, (3, 4), (3, 4)),
     Row("Softmax", {"dim": -1}, (3, 4), (3, 4)),
-    Row("Softmax", {}, (3, 4), (3, 4)),
+    Row("Softmax", {}, (3,), (3,)),
     Row("Softmax2d", {}, (3, 4, 5), (3, 4, 5)),
     Row("Softmin", {"dim": 1}, (3, 4), (3, 4)),
     Row("Softplus", {"beta": 2, "threshold": 5.5}, (3, 4), (3, 4)),

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tests.layer_table import EVERY_ROW, ROWS, Row, batch, by_hand
 from torch import Tensor, nn
 
 from cnnexp.architecture.catalog import LAYERS
 from cnnexp.architecture.plan import Plan, make_plan
 from cnnexp.architecture.stack import parse
+from tests.layer_table import EVERY_ROW, ROWS, Row, batch, by_hand
 
 
 def plan_of(row: Row) -> Plan:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TypeVar
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
+from cnnexp import tables
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan, PlannedLayer
 from cnnexp.architecture.source import call
@@ -17,14 +13,9 @@ from cnnexp.architecture.source import call
 T = TypeVar("T")
 
 
-def table(plan: Plan, width: int | None = None) -> str:
-    """The layers of a plan, one row each, with a line of totals.
-
-    Arguments:
-        plan: the network.
-        width: the width in characters; as wide as needed when None.
-    """
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def table(plan: Plan) -> str:
+    """The layers of a plan, one row each, with a line of totals."""
+    grid = tables.grid()
     for heading in ("", "layer", "output"):
         grid.add_column(heading, overflow="fold")
     for heading in ("parameters", "multiply-adds", "sees", "jump"):
@@ -32,12 +23,9 @@ def table(plan: Plan, width: int | None = None) -> str:
     grid.add_row("", "input", times(plan.input_shape))
     for layer in plan.layers:
         grid.add_row(layer.name, call(layer).removeprefix("nn."), times(layer.output_shape), *_numbers(layer))
-    text = io.StringIO()
-    Console(file=text, width=width or 400, color_system=None, highlight=False, markup=False).print(grid)
     totals = plan.totals
     summary = f"{totals.parameters:,} parameters, {totals.multiply_adds:,} multiply-adds per sample"
-    rows = [line.rstrip() for line in text.getvalue().splitlines()]
-    return "\n".join([*(row for row in rows if row), "", summary])
+    return f"{tables.text(grid)}\n\n{summary}"
 
 
 def _numbers(layer: PlannedLayer) -> tuple[str, str, str, str]:

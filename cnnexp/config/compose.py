@@ -26,7 +26,7 @@ from cnnexp.config import reading
 from cnnexp.config.diagnose import explain
 from cnnexp.config.locate import Locator, Source, as_path
 from cnnexp.data.look import look
-from cnnexp.errors import ConfigError, Path, Problem, key_path
+from cnnexp.errors import ConfigError, Path, Problem, key_path, reason
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Composer:
             try:
                 composed = self._load(used, mode)
             except (HydraException, OmegaConfBaseException, ValueError, AttributeError) as again:
-                unexplained = [] if problems else [Problem("bad-config", (), _first_line(again))]
+                unexplained = [] if problems else [Problem("bad-config", (), reason(again))]
                 raise ConfigError([*problems, *unexplained]) from None
         locator = Locator(self._sources(used, mode), self._settings(texts), _raw(composed))
         return _config(composed, locator, texts, problems)
@@ -201,7 +201,7 @@ def load_file(file: str | FilePath, overrides: Sequence[str] = ()) -> Config:
             OmegaConf.set_struct(loaded, False)
             loaded.merge_with(addition)
         except (OmegaConfBaseException, ValueError) as error:
-            problems.append(Problem("bad-override", (), _first_line(error), where=f"override '{text}'"))
+            problems.append(Problem("bad-override", (), reason(error), where=f"override '{text}'"))
     locator = Locator([Source(path, ())], _keys(overrides), _raw(loaded))
     return _config(loaded, locator, tuple(overrides), problems)
 
@@ -271,8 +271,8 @@ def _plain(parent: DictConfig | ListConfig, key: Any, path: Path, problems: list
             return None
         value = parent[key]
     except OmegaConfBaseException as error:
-        reason = _first_line(error)
-        problems.append(Problem("bad-reference", path, f"{key_path(path)}: {reason}", _reference_hint(reason)))
+        said = reason(error)
+        problems.append(Problem("bad-reference", path, f"{key_path(path)}: {said}", _reference_hint(said)))
         return None
     except RecursionError:
         problems.append(Problem("bad-reference", path, f"{key_path(path)}: refers to itself"))
@@ -290,13 +290,8 @@ def _name(key: object) -> str | int:
     return key if isinstance(key, int) else str(key)
 
 
-def _reference_hint(reason: str) -> str | None:
-    return "references are written from the top: ${model.stride}" if "not found" in reason else None
-
-
-def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ if not str(error) and error.__cause__ else error
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip()
+def _reference_hint(said: str) -> str | None:
+    return "references are written from the top: ${model.stride}" if "not found" in said else None
 
 
 def choices(composer: Composer) -> Iterator[tuple[str, list[str]]]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from cnnexp.config.locate import as_path
-from cnnexp.errors import ConfigError, Problem, did_you_mean, key_path
+from cnnexp.errors import ConfigError, Problem, did_you_mean, key_path, reason
 
 
 def explain(loader: Any, config_name: str, texts: Sequence[str], error: Exception) -> tuple[list[str], list[Problem]]:
@@ -64,12 +64,11 @@ def _parse(texts: Sequence[str]) -> tuple[list[Override], list[Problem]]:
         try:
             parsed.append(parser.parse_override(text))
         except HydraException as error:
-            reason = str(error).strip().splitlines()[0]
             if "=" not in text and not text.startswith("~"):
                 message, hint = "an override is written key=value", None
             else:
                 message, hint = (
-                    f"cannot be read: {reason}",
+                    f"cannot be read: {reason(error)}",
                     f"quote it for the shell and for Hydra: 'key=\"{text.partition('=')[2]}\"'",
                 )
             problems.append(Problem("bad-override", (), message, hint, f"override '{text}'"))
@@ -145,9 +144,10 @@ def _compose(
     except ConfigError as own:
         raise ConfigError([*problems, *own.problems]) from None
     except (HydraException, OmegaConfBaseException, ValueError, AttributeError) as again:
-        reason = str(again.__cause__ or again).strip().splitlines() or [type(error).__name__]
         where = f"override '{texts[-1]}'" if texts else None
-        raise ConfigError([*problems, Problem("bad-config", (), reason[0].rstrip("."), where=where)]) from None
+        raise ConfigError(
+            [*problems, Problem("bad-config", (), reason(again.__cause__ or again), where=where)]
+        ) from None
     return config
 
 
@@ -198,7 +198,5 @@ def _refused(loader: Any, config_name: str, chosen: list[str], text: str, overri
     try:
         loader.load_configuration(config_name, [*chosen, text], run_mode=RunMode.RUN)
     except (HydraException, OmegaConfBaseException, ValueError, AttributeError) as error:
-        cause = error.__cause__ or error
-        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0].rstrip(".")
-        return Problem("bad-override", (), reason, where=_where(override))
+        return Problem("bad-override", (), reason(error.__cause__ or error), where=_where(override))
     return None

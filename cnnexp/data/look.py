@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnnexp.errors import Problem
+from cnnexp.errors import Problem, reason
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 
@@ -118,7 +118,7 @@ def read_arrays(path: str) -> Arrays | Problem:
     except FileNotFoundError:
         return _bad(f"there is no file '{path}'")
     except (OSError, ValueError, AttributeError, EOFError) as error:
-        return _bad(f"'{path}' is not an .npz file of plain arrays ({str(error).splitlines()[0]})")
+        return _bad(f"'{path}' is not an .npz file of plain arrays ({reason(error)})")
     names = ("x_train", "y_train") if "x_train" in arrays else ("x", "y")
     missing = [n for n in names if n not in arrays]
     if missing:

@@ -18,7 +18,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from cnnexp.data.look import held_out, read_arrays
-from cnnexp.errors import ConfigError, Problem
+from cnnexp.errors import ConfigError, Problem, reason
 
 
 @dataclass(frozen=True)
@@ -149,13 +149,11 @@ def _downloaded(data: Mapping[str, Any]) -> DataSet:
         text = f"data '{name}' needs {error.name}, which is not installed"
         raise ConfigError([Problem("not-installed", ("data", "name"), text, f"pip install 'cnnexp[{name}]'")]) from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = str(getattr(error, "reason", None) or error)
-        raise _absent(name, root, f"it could not be downloaded ({reason})") from None
+        why = getattr(error, "reason", None) or error
+        raise _absent(name, root, f"it could not be downloaded ({why})") from None
     except (RuntimeError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        if isinstance(error, RuntimeError) and "not found" in reason.lower():
-            reason = "download is false" if not data["download"] else reason
-        raise _absent(name, root, reason) from None
+        missing = isinstance(error, RuntimeError) and not data["download"]
+        raise _absent(name, root, "download is false" if missing else reason(error)) from None
     finally:
         _tidy(root, name)
     return found
@@ -170,8 +168,8 @@ def _tidy(root: Path, name: str) -> None:
             folder.rmdir()
 
 
-def _absent(name: str, root: Path, reason: str) -> ConfigError:
-    text = f"data '{name}' is not in '{os.fspath(root)}': {reason}"
+def _absent(name: str, root: Path, why: str) -> ConfigError:
+    text = f"data '{name}' is not in '{os.fspath(root)}': {why}"
     hint = f"put its original files into '{os.fspath(root)}', or choose data=digits, which needs no network"
     return ConfigError([Problem("no-data", ("data", "name"), text, hint)])
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
+from cnnexp import tables
 from cnnexp.records.record import Run
 
 
 def table(runs: Sequence[Run]) -> str:
     """One row for each run: what it was, how it ended, what it reached."""
     names = sorted({name for run in runs for name in run.metrics if name.startswith("test_")})
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = tables.grid()
     for heading in ("run", "status"):
         grid.add_column(heading, overflow="fold")
     for heading in (*(n.replace("_", " ") for n in names), "parameters", "seconds"):
@@ -30,10 +26,7 @@ def table(runs: Sequence[Run]) -> str:
             _figure(run.fields.get("parameters")),
             _figure(run.fields.get("seconds")),
         )
-    text = io.StringIO()
-    Console(file=text, width=400, color_system=None, highlight=False, markup=False).print(grid)
-    rows = [line.rstrip() for line in text.getvalue().splitlines()]
-    return "\n".join(row for row in rows if row)
+    return tables.text(grid)
 
 
 def _figure(value: Any) -> str:

@@ -14,8 +14,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cnnexp.config import Composer, Config
+from cnnexp.config.locate import as_path
 from cnnexp.errors import ConfigError, Problem, RunError
 from cnnexp.verify import Verdict, verify
+
+_BASIC = (
+    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ def launch(
     Returns:
         what failed, a line each.
     """
+    _refuse_foreign_code(composer, overrides)
     folder = claim(Path(points[0].verdict.config["outputs"]) / "sweeps")
     failures: list[str] = []
     waiting = iter(enumerate(points))
@@ -95,6 +102,27 @@ def launch(
     settings = [f"hydra.sweep.dir={_quoted(folder)}", "hydra.sweep.subdir=.", f"hydra.mode={RunMode.MULTIRUN.name}"]
     composer.hydra.multirun(composer.config_name, job, [*overrides, *settings])
     return failures
+
+
+def _refuse_foreign_code(composer: Composer, overrides: Sequence[str]) -> None:
+    """Hydra would construct whatever class a config file names as its launcher, sweeper or callback.
+
+    Raises:
+        ConfigError: a config names another one than Hydra's own basic ones.
+    """
+    hydra = composer.loader.load_configuration(composer.config_name, list(overrides), RunMode.MULTIRUN).hydra
+    names = {"hydra.launcher": hydra.launcher.get("_target_"), "hydra.sweeper": hydra.sweeper.get("_target_")}
+    foreign = {key: name for key, name in names.items() if name not in _BASIC}
+    if hydra.get("callbacks"):
+        foreign["hydra.callbacks"] = ", ".join(map(str, hydra.callbacks))
+    if foreign:
+        texts = [
+            f"{key} is {name}, but a sweep runs through Hydra's basic sweeper and launcher"
+            for key, name in foreign.items()
+        ]
+        raise ConfigError(
+            [Problem("foreign-plugin", as_path(key), text) for key, text in zip(foreign, texts, strict=True)]
+        )
 
 
 def _short(override: str) -> str:

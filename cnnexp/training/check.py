@@ -11,7 +11,7 @@ from torch import optim
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan
 from cnnexp.components import Component
-from cnnexp.errors import Path, Problem
+from cnnexp.errors import Path, Problem, reason
 from cnnexp.training.catalogs import LOSSES, OPTIMIZERS, SCHEDULER_KEYS, SCHEDULERS
 
 _PLAIN = ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
@@ -117,10 +117,10 @@ def _constructed(
     try:
         component.cls(*first, **component.convert(params))
     except (ValueError, TypeError, RuntimeError, AssertionError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        named = next((p for p in params if p in reason), None)
+        said = reason(error)
+        named = next((p for p in params if p in said), None)
         place = (*path, named) if named else path
-        return [Problem("refused-by-torch", place, f"{label}: torch refuses it: {reason}")]
+        return [Problem("refused-by-torch", place, f"{label}: torch refuses it: {said}")]
     return []
 
 

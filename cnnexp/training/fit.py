@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from cnnexp.architecture.plan import Plan
 from cnnexp.data.module import DataModule
 from cnnexp.data.sets import DataSet, load
-from cnnexp.errors import ConfigError, Interrupted, Problem, RunError
+from cnnexp.errors import ConfigError, Interrupted, Problem, RunError, reason
 from cnnexp.records import Record
 from cnnexp.records.environment import git, versions
 from cnnexp.records.record import identity
@@ -118,9 +118,9 @@ def _recorded(
         raise RunError(str(error), record.path) from None
     except Exception as error:
         log.debug("the run failed", exc_info=True)
-        reason = (str(error).strip().splitlines() or [""])[0]
-        _finish(record, follows, "failed", ledger, error=f"{type(error).__name__}: {reason}")
-        raise RunError(f"the run failed: {type(error).__name__}: {reason}", record.path) from error
+        said = f"{type(error).__name__}: {reason(error)}"
+        _finish(record, follows, "failed", ledger, error=said)
+        raise RunError(f"the run failed: {said}", record.path) from error
     return record.path
 
 

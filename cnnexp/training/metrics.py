@@ -10,7 +10,7 @@ import torchmetrics.classification
 from torchmetrics import Metric
 
 from cnnexp.components import Catalog, Component
-from cnnexp.errors import Path, Problem
+from cnnexp.errors import Path, Problem, reason
 
 _FILLED = frozenset({"num_classes", "validate_args"})
 METRICS = Catalog(
@@ -44,8 +44,7 @@ def _tried(component: Component, params: Mapping[str, Any], classes: int, path: 
         metric.update(torch.eye(classes), torch.arange(classes))
         value = metric.compute()
     except Exception as error:  # the library raises many types for parameters that it does not take
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        return [Problem("refused-by-torchmetrics", path, f"{label}: torchmetrics refuses it: {reason}")]
+        return [Problem("refused-by-torchmetrics", path, f"{label}: torchmetrics refuses it: {reason(error)}")]
     if not isinstance(value, torch.Tensor) or value.dim() != 0:
         text = f"{label}: gives a table, and a metric here must be one number"
         return [Problem("not-a-number", path, text, "set average to micro, macro or weighted")]

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from cnnexp.components import Catalog, Component
 from cnnexp.errors import Path as KeyPath
-from cnnexp.errors import Problem
+from cnnexp.errors import Problem, reason
 from cnnexp.training.checkpoints import SafeCheckpointIO
 
 _OURS = ("logger", "callbacks", "plugins", "enable_progress_bar", "enable_checkpointing", "default_root_dir")
@@ -53,10 +53,10 @@ def check(config: Mapping[str, Any]) -> list[Problem]:
     try:
         pl.Trainer(**_settings(config), logger=False, enable_checkpointing=False, enable_progress_bar=False)
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
-        named = next((key for key in _settings(config) if key in reason), None)
+        said = reason(error).partition(". ")[0]
+        named = next((key for key in _settings(config) if key in said), None)
         where = ("trainer", named) if named else ("trainer",)
-        problems.append(Problem("refused-by-lightning", where, f"trainer: Lightning refuses it: {reason}"))
+        problems.append(Problem("refused-by-lightning", where, f"trainer: Lightning refuses it: {said}"))
     return problems
 
 
@@ -82,8 +82,7 @@ def _tried(component: Component, params: Mapping[str, Any], path: KeyPath) -> li
     try:
         component.cls(**params)
     except Exception as error:  # the callbacks raise many types for values that they do not take
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        text = f"trainer.callbacks[{path[-1]}] {component.name}: Lightning refuses it: {reason}"
+        text = f"trainer.callbacks[{path[-1]}] {component.name}: Lightning refuses it: {reason(error)}"
         return [Problem("refused-by-lightning", path, text)]
     return []
 

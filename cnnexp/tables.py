@@ -1,0 +1,22 @@
+"""Tables as plain text, the same on a terminal, in a pipe and in a file."""
+
+from __future__ import annotations
+
+import io
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def grid() -> Table:
+    """An empty table in the style of all our tables."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def text(table: Table) -> str:
+    """The lines of a table, as wide as it needs."""
+    out = io.StringIO()
+    Console(file=out, width=1000, color_system=None, highlight=False, markup=False).print(table)
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    return "\n".join(line for line in lines if line)
