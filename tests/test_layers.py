@@ -125,3 +125,65 @@ def test_the_table_has_three_rows_for_every_convolution_and_pooling() -> None:
 def test_the_table_uses_every_parameter(name: str) -> None:
     used = {parameter for row in ROWS if row.type == name for parameter in row.params}
     assert set(LAYERS.entries[name].parameters) - used == set()
+
+
+class TestWholeNetworks:
+    ENTRIES: tuple[Any, ...] = (
+        {"type": "Conv2d", "out_channels": 4, "kernel_size": 3},
+        "BatchNorm2d",
+        {"type": "PReLU", "init": 0.1},
+        {"type": "Conv2d", "out_channels": 6, "kernel_size": 3, "groups": 2},
+        "Flatten",
+        {"type": "Linear", "out_features": 3},
+    )
+
+    def plan(self, *entries: Any) -> Plan:
+        stack, problems = parse({"layers": list(entries or self.ENTRIES)})
+        plan, more = make_plan(stack, (3, 8, 8))
+        assert [*problems, *more] == []
+        return plan
+
+    def hand(self) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.PReLU(init=0.1),
+            nn.Conv2d(4, 6, 3, groups=2),
+            nn.Flatten(),
+            nn.Linear(6 * 4 * 4, 3),
+        )
+
+    def test_a_seed_gives_the_weights_of_the_layers_by_hand(self) -> None:
+        torch.manual_seed(5)
+        expected = self.hand()
+        assert_same_state(self.plan().build(5), expected)
+        assert_same_state(self.plan().build(5), expected)
+        assert not torch.equal(self.plan().build(6)[0].weight, expected[0].weight)
+        torch.manual_seed(5)
+        assert_same_state(self.plan().build(), expected)
+
+    def test_building_with_a_seed_leaves_the_global_generators_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        reseeded: list[int] = []
+        monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
+        before = torch.get_rng_state()
+        self.plan().build(5)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert reseeded == []
+
+    @pytest.mark.parametrize("names", [["stem", None, "act"], ['a "b"', "back\\slash", "new\nline", "ünï'", "class"]])
+    def test_the_source_draws_the_same_weights_under_the_same_names(self, names: list[str | None]) -> None:
+        entries = [{"type": "BatchNorm2d", "name": name} for name in names]
+        plan = self.plan(*entries, {"type": "Conv2d", "out_channels": 4, "kernel_size": [3, 1]})
+        namespace: dict[str, Any] = {}
+        torch.manual_seed(5)
+        exec(plan.source("A 'test'"), namespace)
+        assert_same_state(namespace["model"], plan.build(5))
+        assert [name for name, _ in plan.build().named_children()] == [
+            name or str(index) for index, name in enumerate([*names, None])
+        ]
+
+    def test_whatever_identity_was_given_the_source_runs(self) -> None:
+        plan = self.plan({"type": "Identity", "two words": 1, "class": [2], "nan": float("nan"), "dtype": "none"})
+        namespace: dict[str, Any] = {}
+        exec(plan.source(), namespace)
+        assert repr(namespace["model"]) == repr(plan.build())

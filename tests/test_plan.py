@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cnnexp.architecture.measures import Field
 from cnnexp.architecture.plan import Plan, make_plan
 from cnnexp.architecture.stack import parse
 from cnnexp.errors import Problem
@@ -267,58 +268,129 @@ class TestCosts:
     def test_the_table_shows_every_layer_and_the_totals(self) -> None:
         lines = plan_of(conv(8, name="stem"), "ReLU").table().splitlines()
         assert any(line.split() == ["input", "3×32×32"] for line in lines)
-        row = next(line for line in lines if line.startswith("stem"))
+        row = next(line for line in lines if "stem" in line)
         assert row.split() == ["stem", "Conv2d(3,", "8,", "3)", "8×30×30", "224", "194,400", "3", "1"]
         assert lines[-1] == "224 parameters, 194,400 multiply-adds per sample"
 
 
-class TestWeights:
-    LAYERS = (conv(4), "BatchNorm2d", typed("PReLU", init=0.1), conv(6, groups=2), "Flatten")
-    LAST = typed("Linear", out_features=3)
+def pool(kernel_size: Any, name: str = "MaxPool1d", **params: Any) -> dict[str, Any]:
+    return typed(name, kernel_size=kernel_size, **params)
 
-    def hand(self) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Conv2d(3, 4, 3),
-            nn.BatchNorm2d(4),
-            nn.PReLU(init=0.1),
-            nn.Conv2d(4, 6, 3, groups=2),
-            nn.Flatten(),
-            nn.Linear(6 * 4 * 4, 3),
-        )
 
-    def assert_equal(self, one: nn.Module, other: nn.Module) -> None:
-        assert list(one.state_dict()) == list(other.state_dict())
-        assert all(
-            torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
-        )
+def line(out_channels: int = 1, kernel_size: int = 3, **params: Any) -> dict[str, Any]:
+    return conv(out_channels, kernel_size, dimensions=1, **params)
 
-    def test_a_seed_gives_the_weights_of_the_layers_by_hand(self) -> None:
-        plan = plan_of(*self.LAYERS, self.LAST, shape=(3, 8, 8))
-        torch.manual_seed(5)
-        expected = self.hand()
-        self.assert_equal(plan.build(5), expected)
-        self.assert_equal(plan.build(5), plan.build(5))
-        assert not torch.equal(plan.build(6)[0].weight, expected[0].weight)
-        torch.manual_seed(5)
-        self.assert_equal(plan.build(), expected)
 
-    def test_building_with_a_seed_leaves_the_global_generator_alone(self) -> None:
-        plan = plan_of(*self.LAYERS, self.LAST, shape=(3, 8, 8))
-        before = torch.get_rng_state()
-        plan.build(5)
-        assert torch.equal(torch.get_rng_state(), before)
+def up(kernel_size: int, stride: int, **params: Any) -> dict[str, Any]:
+    return typed("ConvTranspose1d", out_channels=1, kernel_size=kernel_size, stride=stride, **params)
 
-    @pytest.mark.parametrize("names", [[None], ["stem", None, "act"], ['a "b"', "back\\slash", "new\nline", "ünï'"]])
-    def test_the_source_draws_the_same_weights_under_the_same_names(self, names: list[str | None]) -> None:
-        layers = [{**x, "name": name} for x, name in zip([conv(), typed("BatchNorm2d"), conv(), conv()], names)]  # noqa: B905
-        plan = plan_of(*layers)
-        namespace: dict[str, Any] = {}
-        torch.manual_seed(5)
-        exec(plan.source('A "test"'), namespace)
-        self.assert_equal(namespace["model"], plan.build(5))
 
-    def test_whatever_identity_was_given_the_source_runs(self) -> None:
-        plan = plan_of(typed("Identity", **{"two words": 1, "class": [2], "nan": float("nan"), "dtype": "no dtype"}))
-        namespace: dict[str, Any] = {}
-        exec(plan.source(), namespace)
-        assert repr(namespace["model"]) == repr(plan.build())
+TWICE = typed("Upsample", scale_factor=2)
+LINEAR = typed("Upsample", scale_factor=2, mode="linear")
+UNFLATTEN = typed("Unflatten", dim=1, unflattened_size=[1, 40])
+
+
+class TestReceptiveField:
+    """What an output sees is measured by what it turns into when one line of the input is not a number."""
+
+    def seen(self, plan: Plan, dim: int) -> list[torch.Tensor]:
+        """For each output position along a dimension, the input positions along it that reach it."""
+        model, shape = plan.build().double().eval(), plan.input_shape
+        samples = torch.ones(shape[dim], *shape, dtype=torch.float64)
+        for i in range(shape[dim]):
+            samples[i].select(dim, i).fill_(float("nan"))
+        with torch.no_grad():
+            reached = model(samples).isnan()
+        reached = reached.movedim(dim + 1, 1).flatten(2).any(2)
+        return [column.nonzero().flatten() for column in reached.T]
+
+    def measured(self, plan: Plan) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """The largest extent of what an output sees, and the mean step between outputs that see as much."""
+        sizes, jumps = [], []
+        for dim in range(1, len(plan.input_shape)):
+            spans = [(int(p.min()), int(p.max() - p.min()) + 1) if len(p) else (0, 0) for p in self.seen(plan, dim)]
+            sizes.append(max(size for _, size in spans))
+            inside = [(i, start) for i, (start, size) in enumerate(spans) if size == sizes[-1]]
+            steps = max(1, inside[-1][0] - inside[0][0])
+            jumps.append((inside[-1][1] - inside[0][1]) / steps)
+        return tuple(sizes), tuple(jumps)
+
+    def declared(self, plan: Plan) -> Field:
+        field = plan.layers[-1].field
+        assert field is not None
+        return field
+
+    @pytest.mark.parametrize(
+        ("layers", "shape"),
+        [
+            (["ReLU"], (2, 9)),
+            ([line(2, 5)], (1, 20)),
+            ([line(kernel_size=3, dilation=4, padding=4)], (1, 40)),
+            ([line(kernel_size=3, stride=2), "BatchNorm1d", "ReLU", line(2, 3), line(1, 3)], (1, 40)),
+            ([pool(2), line(), pool(3, stride=2), line(kernel_size=4)], (1, 80)),
+            ([pool(3, "AvgPool1d", stride=1), line(kernel_size=2, stride=3), pool(2, dilation=3, stride=1)], (1, 80)),
+            ([pool(2, "LPPool1d", norm_type=2), typed("ZeroPad1d", padding=[2, 1]), line(padding="same")], (1, 40)),
+            ([conv(2, [3, 5], stride=[2, 1]), pool([1, 2], "MaxPool2d"), conv(1, 3)], (2, 40, 36)),
+            ([conv(1, 3, dilation=[2, 3]), pool(2, "AvgPool2d"), conv(1, [1, 3])], (1, 30, 40)),
+            ([typed("PixelUnshuffle", downscale_factor=2), conv(1, 3)], (1, 20, 20)),
+            ([conv(1, [1, 2, 3], 3, stride=[1, 2, 1]), pool([2, 1, 2], "MaxPool3d")], (1, 8, 12, 12)),
+        ],
+    )
+    def test_convolutions_and_poolings_see_exactly_what_is_declared(
+        self, layers: list[Any], shape: tuple[int, ...]
+    ) -> None:
+        plan = plan_of(*layers, shape=shape)
+        assert (self.declared(plan).size, self.declared(plan).jump) == self.measured(plan)
+
+    @pytest.mark.parametrize(
+        ("layers", "shape"),
+        [
+            ([up(2, 2)], (1, 20)),
+            ([up(4, 2, padding=1)], (1, 20)),
+            ([up(3, 2), line()], (1, 20)),
+            ([line(), pool(2), line(), up(2, 2), line()], (1, 60)),
+            ([up(3, 3), pool(2, stride=1)], (1, 20)),
+            ([TWICE, line()], (1, 20)),
+            ([TWICE, line(kernel_size=2)], (1, 20)),
+            ([LINEAR, line()], (1, 20)),
+            ([pool(2), line(), TWICE, line(), LINEAR, line()], (1, 60)),
+            ([pool(2), TWICE, line(kernel_size=2)], (1, 60)),
+            ([typed("AdaptiveAvgPool1d", output_size=7)], (1, 20)),
+            ([line(), typed("AdaptiveMaxPool1d", output_size=1)], (1, 20)),
+            ([typed("PixelShuffle", upscale_factor=2), conv(1, 3)], (4, 9, 8)),
+        ],
+    )
+    def test_layers_that_grow_or_adapt_see_exactly_what_is_declared(
+        self, layers: list[Any], shape: tuple[int, ...]
+    ) -> None:
+        plan = plan_of(*layers, shape=shape)
+        assert self.declared(plan).size == self.measured(plan)[0]
+
+    @pytest.mark.parametrize(
+        "layers",
+        [
+            [typed("AdaptiveAvgPool1d", output_size=16), line(kernel_size=2)],
+            [up(3, 2, dilation=2), line()],
+            [TWICE, pool(4), LINEAR, line(kernel_size=2)],
+            [typed("GLU")],
+            [typed("Linear", out_features=40)],
+            ["Flatten", UNFLATTEN, line()],
+            ["Flatten", typed("GLU"), typed("Unflatten", dim=1, unflattened_size=[1, 20])],
+            ["Flatten", typed("Linear", out_features=40), UNFLATTEN, line()],
+        ],
+    )
+    def test_no_output_sees_more_than_is_declared(self, layers: list[Any]) -> None:
+        plan = plan_of(*layers, shape=(1, 40))
+        field = plan.layers[-1].field
+        assert field is None or field.size >= self.measured(plan)[0]
+
+    def test_a_linear_layer_behind_a_flatten_sees_the_whole_image(self) -> None:
+        plan = plan_of(conv(2), "Flatten", "ReLU", typed("Linear", out_features=2), "Tanh", shape=(1, 9, 7))
+        assert [layer.field and layer.field.size for layer in plan.layers] == [(3, 3)] * 3 + [(9, 7)] * 2
+        assert [layer.field and layer.field.jump for layer in plan.layers] == [(1, 1)] + [None] * 4
+
+    def test_where_there_is_no_window_none_is_declared(self) -> None:
+        unfold, flat = typed("Unfold", kernel_size=2), typed("Flatten", start_dim=2)
+        assert [x.field for x in plan_of(unfold, "ReLU", shape=(1, 6, 6)).layers] == [None, None]
+        assert plan_of(flat, shape=(1, 6, 6)).layers[0].field is None
+        assert plan_of("ReLU", shape=(6,)).layers[0].field is None

@@ -16,14 +16,13 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cnnexp.config import reading
-from cnnexp.config.diagnose import explain
+from cnnexp.config.diagnose import HYDRAS, explain
 from cnnexp.config.locate import Locator, Source, as_path
 from cnnexp.data.look import look
 from cnnexp.errors import ConfigError, Path, Problem, key_path, reason
@@ -126,12 +125,12 @@ class Composer:
         used, problems = list(texts), list[Problem]()
         try:
             composed = self._load(used, mode)
-        except (HydraException, OmegaConfBaseException, ValueError, AttributeError, ConfigError) as error:
+        except (*HYDRAS, ConfigError):
             log.debug("composing failed", exc_info=True)
-            used, problems = explain(self.loader, self.config_name, texts, error)
+            used, problems = explain(self.loader, self.config_name, texts)
             try:
                 composed = self._load(used, mode)
-            except (HydraException, OmegaConfBaseException, ValueError, AttributeError) as again:
+            except HYDRAS as again:
                 unexplained = [] if problems else [Problem("bad-config", (), reason(again))]
                 raise ConfigError([*problems, *unexplained]) from None
         locator = Locator(self._sources(used, mode), self._settings(texts), _raw(composed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,15 +16,17 @@ from omegaconf.errors import OmegaConfBaseException
 from cnnexp.config.locate import as_path
 from cnnexp.errors import ConfigError, Problem, did_you_mean, key_path, reason
 
+HYDRAS = (HydraException, OmegaConfBaseException, ValueError, AttributeError)
+"""What Hydra raises for mistakes in configs and overrides."""
 
-def explain(loader: Any, config_name: str, texts: Sequence[str], error: Exception) -> tuple[list[str], list[Problem]]:
+
+def explain(loader: Any, config_name: str, texts: Sequence[str]) -> tuple[list[str], list[Problem]]:
     """Sort the overrides into those that compose and those that do not.
 
     Arguments:
         loader: Hydra's config loader.
         config_name: the primary config.
         texts: the overrides as they were written.
-        error: what Hydra raised for all of them together.
 
     Returns:
         the overrides to go on with, and a located problem for each of the others.
@@ -38,15 +41,14 @@ def explain(loader: Any, config_name: str, texts: Sequence[str], error: Exceptio
             problems.append(found)
         elif _is_group(loader, override):
             chosen.append(override)
-    base = _compose(loader, config_name, chosen, error, problems)
+    asked = chosen
+    base, chosen = _compose(loader, config_name, asked, problems)
     bad = {p.where for p in problems}
     good: list[str] = []
     for override in parsed:
         text = str(override.input_line)
-        if _where(override) in bad:
-            continue
-        if override in chosen:
-            good.append(text)
+        if _where(override) in bad or override in asked:
+            good += [text] if override in chosen else []
             continue
         text, found = _value(base, override)
         if found is None:
@@ -69,7 +71,7 @@ def _parse(texts: Sequence[str]) -> tuple[list[Override], list[Problem]]:
             else:
                 message, hint = (
                     f"cannot be read: {reason(error)}",
-                    f"quote it for the shell and for Hydra: 'key=\"{text.partition('=')[2]}\"'",
+                    f"quote it for the shell and for Hydra: '{text.partition('=')[0]}=\"{text.partition('=')[2]}\"'",
                 )
             problems.append(Problem("bad-override", (), message, hint, f"override '{text}'"))
     return parsed, problems
@@ -136,18 +138,33 @@ def _bad_form(override: Override) -> Problem | None:
 
 
 def _compose(
-    loader: Any, config_name: str, chosen: list[Override], error: Exception, problems: list[Problem]
-) -> DictConfig:
+    loader: Any, config_name: str, chosen: list[Override], problems: list[Problem]
+) -> tuple[DictConfig, list[Override]]:
+    """The config of the chosen files, and the choices that could be composed; the others become problems.
+
+    Raises:
+        ConfigError: the files cannot be composed even without the choices.
+    """
+    kept: list[Override] = []
+    config = _load(loader, config_name, kept, problems)
+    for override in chosen:
+        try:
+            config = _load(loader, config_name, [*kept, override], [])
+        except ConfigError as error:
+            problems += [p if p.where else replace(p, where=_where(override)) for p in error.problems]
+        else:
+            kept.append(override)
+    return config, kept
+
+
+def _load(loader: Any, config_name: str, chosen: list[Override], problems: list[Problem]) -> DictConfig:
     texts = [str(o.input_line) for o in chosen]
     try:
         config: DictConfig = loader.load_configuration(config_name, texts, run_mode=RunMode.RUN)
     except ConfigError as own:
         raise ConfigError([*problems, *own.problems]) from None
-    except (HydraException, OmegaConfBaseException, ValueError, AttributeError) as again:
-        where = f"override '{texts[-1]}'" if texts else None
-        raise ConfigError(
-            [*problems, Problem("bad-config", (), reason(again.__cause__ or again), where=where)]
-        ) from None
+    except HYDRAS as error:
+        raise ConfigError([*problems, Problem("bad-config", (), reason(error.__cause__ or error))]) from None
     return config
 
 
@@ -197,6 +214,6 @@ def _refused(loader: Any, config_name: str, chosen: list[str], text: str, overri
     """The problem of an override that Hydra refuses although its key exists."""
     try:
         loader.load_configuration(config_name, [*chosen, text], run_mode=RunMode.RUN)
-    except (HydraException, OmegaConfBaseException, ValueError, AttributeError) as error:
+    except HYDRAS as error:
         return Problem("bad-override", (), reason(error.__cause__ or error), where=_where(override))
     return None
