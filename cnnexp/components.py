@@ -102,7 +102,7 @@ class Component:
             elif complaint := parameter.complaint(value):
                 hint = kinds.cure(value, parameter.annotation)
                 problems.append(Problem("bad-value", (*path, name), f"{label}: {name} {complaint}", hint))
-        mistaken = {did_you_mean(name, self.parameters) for name in params if name not in self.parameters}
+        mistaken = {did_you_mean(str(name), self.parameters) for name in params if name not in self.parameters}
         for name, parameter in self.parameters.items():
             absent = parameter.required and name not in params and name not in optional
             if absent and f"; did you mean '{name}'?" not in mistaken:
@@ -110,11 +110,12 @@ class Component:
                 problems.append(Problem("missing-parameter", path, text))
         return problems
 
-    def _unknown(self, name: str, path: Path, label: str) -> Problem:
+    def _unknown(self, key: object, path: Path, label: str) -> Problem:
+        name = str(key)
         text = f"{label}: unknown parameter '{name}'{did_you_mean(name, self.parameters)}"
-        known = ", ".join(self.parameters) or "none"
+        known = ", ".join(self.parameters) or "no parameters"
         hint = None if "did you mean" in text else f"{self.name} takes {known}"
-        return Problem("unknown-parameter", (*path, str(name)), text, hint)
+        return Problem("unknown-parameter", (*path, name), text, hint)
 
     def convert(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """`params` as the class wants them: lists become tuples."""
@@ -177,7 +178,7 @@ class Catalog:
         if isinstance(entry, str):
             entry = {"type": entry}
         if not isinstance(entry, Mapping):
-            text = f"{label} must be a {self.noun} or a mapping with 'type', not {kinds.shown(entry)}"
+            text = f"{label} must be {_a(self.noun)} or a mapping with 'type', not {kinds.shown(entry)}"
             return None, {}, [Problem("not-a-component", path, text)]
         name = entry.get("type")
         if not isinstance(name, str):
@@ -192,6 +193,10 @@ class Catalog:
             return None, {}, [self.missing(name, (*path, "type"), label)]
         params = {key: value for key, value in entry.items() if key != "type" and key not in extra}
         return component, params, component.check(params, path, f"{label} {component.name}", optional(component))
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 _BORROWED = {name: getattr(collections.abc, name) for name in ("Callable", "Iterable", "Sequence")}

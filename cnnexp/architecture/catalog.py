@@ -20,6 +20,9 @@ from cnnexp.kinds import Rule
 INFERRED = ("in_channels", "in_features", "num_features", "num_channels", "normalized_shape")
 """Sizes that follow from the shape that arrives and may be left out."""
 
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+"""The dtypes that weights may have, as a config writes them."""
+
 _COUNTS = (
     "in_channels",
     "out_channels",
@@ -55,9 +58,9 @@ _RULES: Mapping[str, Rule] = MappingProxyType(
         "momentum": Rule(least=0, most=1),
         "eps": _NOT_NEGATIVE,
         "scale_factor": Rule(above=0),
-        "output_ratio": Rule(above=0, most=1),
+        "output_ratio": Rule(above=0, below=1),
         "norm_type": Rule(above=0),
-        "dtype": Rule(choices=("float16", "bfloat16", "float32", "float64")),
+        "dtype": Rule(choices=DTYPES),
     }
 )
 _CHOICES: Mapping[str, Mapping[str, Rule]] = {

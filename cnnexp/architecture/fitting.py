@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from cnnexp.architecture.catalog import INFERRED, dimensions
+from cnnexp.architecture.catalog import INFERRED, LAYERS, dimensions
 from cnnexp.architecture.rules import spread
 from cnnexp.architecture.stack import Layer
 from cnnexp.errors import Problem
@@ -79,8 +79,8 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
         params.setdefault(name, arrives)
     order = [p for p in layer.component.parameters if p in params]
     ordered = {p: params[p] for p in order} | params
-    if (problem := _window_too_large(layer, ordered, shape, earlier)) and not problems:
-        return None, [problem]
+    if problem := _window_too_large(layer, ordered, shape, earlier):
+        return None, [*problems, problem]
     return MappingProxyType(ordered), problems
 
 
@@ -119,8 +119,9 @@ def _wrong_rank(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Proble
     if len(shape) in allowed:
         return None
     text = f"{layer.label}: takes {_AXES[n]}, but {times(shape)} arrives from {_origin(earlier)}"
-    hint = "put an Unflatten before it" if len(shape) < n + 1 else f"use {name[:-2]}{len(shape) - 1}d"
-    return Problem("wrong-dimensions", layer.path, text, hint if len(shape) <= 4 else None)
+    other = LAYERS.find(f"{name[:-2]}{len(shape) - 1}d")
+    hint = "put an Unflatten before it" if len(shape) < n + 1 else f"use {other.name}" if other else None
+    return Problem("wrong-dimensions", layer.path, text, hint)
 
 
 def _wrong_dim(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Problem | None:
@@ -150,6 +151,8 @@ def _window_too_large(
     cls, n = layer.component.cls, len(shape) - 1
     if not issubclass(cls, _WINDOWED) or issubclass(cls, nn.modules.conv._ConvTransposeNd):
         return None
+    if params.get("ceil_mode"):
+        return None  # a window that is not filled counts then
     padding = params.get("padding", 0)
     if isinstance(padding, str) and padding == "same":
         return None
@@ -182,6 +185,9 @@ def wrong_dtype(layer: Layer, own: torch.dtype, arriving: torch.dtype) -> Proble
     """The problem of a layer whose weights have another dtype than what arrives."""
     mine, theirs = (str(d).removeprefix("torch.") for d in (own, arriving))
     path = (*layer.path, "dtype") if "dtype" in layer.params else layer.path
+    precision = {"float64": "64-true", "float16": "16-true", "bfloat16": "bf16-true"}.get(mine)
+    hint = f"for a network that is all {mine} set trainer.precision={precision} and leave dtype out"
+    hint = hint if precision else "leave dtype out of the layers before it"
     text = f"{layer.label}: has {mine} weights, but {theirs} arrives"
     return Problem(
         "wrong-dtype", path, text, "for a network that is all float64 set trainer.precision=64-true and leave dtype out"
@@ -206,7 +212,8 @@ def unusable(layer: Layer, leaving: Any, arriving: Tensor, earlier: Sequence[Pla
 def refused_by_torch(layer: Layer, error: Exception, arriving: Tensor, earlier: Sequence[Placed]) -> Problem:
     """The problem of a layer that torch itself refuses, in torch's words with our shapes."""
     shape = tuple(arriving.shape[1:])
-    reason = re.sub(r"\s+", " ", str(error)).strip().split(". ")[0].rstrip(".") or type(error).__name__
+    reason = re.sub(r"\s+", " ", str(error)).strip().split(" Exception raised from ")[0]
+    reason = reason.split(". ")[0].rstrip(".") or type(error).__name__
     reason = reason.replace(str(list(arriving.shape)), times(shape)).replace("torch.Size(", "(")
     if len(reason) > 200:
         reason = reason[:199] + "…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,9 @@ from cnnexp.architecture.rules import spread
 
 _POOLS = (nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd, nn.modules.pooling._LPPoolNd)
 _ADAPTIVE = (nn.modules.pooling._AdaptiveAvgPoolNd, nn.modules.pooling._AdaptiveMaxPoolNd)
+_MIXING = (nn.Linear, nn.Unflatten, nn.Flatten, nn.Fold, nn.TransformerEncoderLayer)
 _FRACTIONAL = (nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
-_UPSAMPLING_TAPS = {"linear": 2, "bilinear": 2, "trilinear": 2, "bicubic": 4}
+_TAPS = {"linear": 2, "bilinear": 2, "trilinear": 2, "bicubic": 4}
 
 
 @dataclass(frozen=True)
@@ -23,18 +25,24 @@ class Field:
     Statistics that a normalisation takes over a whole image or batch do not count.
 
     Arguments:
-        size: how many input pixels one output depends on at the most (height, width); may exceed the input.
-        jump: how many input pixels lie between two neighbouring outputs; None where there are no neighbours any more.
+        reach: the distance between the first and the last input pixel that one output depends on, in input pixels; a
+            fraction where outputs lie between input pixels.
+        jump: the distance in the input between two neighbouring outputs; None where there are no neighbours any more.
     """
 
-    size: tuple[int, ...]
-    jump: tuple[float, ...] | None
+    reach: tuple[Fraction, ...]
+    jump: tuple[Fraction, ...] | None
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How many input pixels one output depends on at the most (height, width); may exceed the input."""
+        return tuple(math.floor(r) + 1 for r in self.reach)
 
 
 def whole(shape: tuple[int, ...]) -> Field | None:
     """The field of the input itself: every pixel sees itself. None when the samples have no spatial dimensions."""
     spatial = len(shape) - 1
-    return Field((1,) * spatial, (1.0,) * spatial) if spatial else None
+    return Field((Fraction(0),) * spatial, (Fraction(1),) * spatial) if spatial > 0 else None
 
 
 def advance(
@@ -54,44 +62,44 @@ def advance(
     if field is None:
         return None
     if field.jump is None:
-        return Field(of[1:], None) if isinstance(module, nn.Linear) else field
+        return Field(tuple(Fraction(n - 1) for n in of[1:]), None) if isinstance(module, nn.Linear) else field
     if isinstance(module, nn.Flatten) and len(after) == 1:
-        return Field(field.size, None)
-    if len(before) != len(after) or isinstance(
-        module, (nn.Linear, nn.Unflatten, nn.Flatten, nn.Fold, nn.TransformerEncoderLayer)
-    ):
+        return Field(field.reach, None)
+    if len(before) != len(after) or isinstance(module, _MIXING):
         return None
-    taps, steps = _window(module, before[1:], after[1:])
-    size = (s + round((k - 1) * j) for s, k, j in zip(field.size, taps, field.jump, strict=True))
-    jump = (j * step for j, step in zip(field.jump, steps, strict=True))
-    return Field(tuple(size), tuple(jump))
+    windows, steps = _window(module, before[1:], after[1:])
+    reach = tuple(r + (w - 1) * j for r, w, j in zip(field.reach, windows, field.jump, strict=True))
+    return Field(reach, tuple(j * s for j, s in zip(field.jump, steps, strict=True)))
 
 
 def _window(
     module: nn.Module, before: tuple[int, ...], after: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """How many inputs an output of the layer reads, and how far apart two outputs are, per spatial dimension."""
+) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
+    """How wide an output's window in the layer's input is, and how far apart two outputs are, per spatial dimension.
+
+    A layer that makes images larger by a factor r has a window of e outputs, which is (e - 1) / r + 1 inputs.
+    """
     n = len(before)
-    ratio = tuple(b / a for b, a in zip(before, after, strict=True))
+    ratio = tuple(Fraction(b, a) for b, a in zip(before, after, strict=True))
     if isinstance(module, nn.modules.conv._ConvTransposeNd):
-        extents = _extents(module, n)
         strides = spread(module.stride, n)
-        return tuple(math.ceil(e / s) for e, s in zip(extents, strides, strict=True)), tuple(1 / s for s in strides)
+        windows = (Fraction(e - 1, s) + 1 for e, s in zip(_extents(module, n), strides, strict=True))
+        return tuple(windows), tuple(Fraction(1, s) for s in strides)
     if isinstance(module, (nn.modules.conv._ConvNd, *_POOLS)):
-        return _extents(module, n), tuple(map(float, spread(getattr(module, "stride", None) or module.kernel_size, n)))
-    if isinstance(module, _ADAPTIVE):
+        strides = spread(getattr(module, "stride", None) or module.kernel_size, n)
+        return tuple(map(Fraction, _extents(module, n))), tuple(map(Fraction, strides))
+    if isinstance(module, _ADAPTIVE) or (isinstance(module, nn.Upsample) and module.mode == "area"):
         return tuple(_adaptive_extent(b, a) for b, a in zip(before, after, strict=True)), ratio
     if isinstance(module, _FRACTIONAL):
-        return _extents(module, n), ratio
+        return tuple(map(Fraction, _extents(module, n))), ratio
     if isinstance(module, nn.Upsample):
-        area = tuple(_adaptive_extent(b, a) for b, a in zip(before, after, strict=True))
-        taps = _UPSAMPLING_TAPS.get(module.mode, 1)
-        return (area if module.mode == "area" else (taps,) * n), ratio
+        taps = _TAPS.get(module.mode, 1)
+        return tuple(taps + 1 - min(r, Fraction(1)) for r in ratio), ratio
     if isinstance(module, nn.PixelUnshuffle):
-        return (module.downscale_factor,) * n, ratio
+        return (Fraction(module.downscale_factor),) * n, ratio
     if isinstance(module, nn.PixelShuffle):
-        return (1,) * n, ratio
-    return (1,) * n, (1.0,) * n
+        return tuple(2 - r for r in ratio), ratio
+    return (Fraction(1),) * n, (Fraction(1),) * n
 
 
 def _extents(module: nn.Module, n: int) -> tuple[int, ...]:
@@ -99,8 +107,11 @@ def _extents(module: nn.Module, n: int) -> tuple[int, ...]:
     return tuple(d * (k - 1) + 1 for k, d in sizes)
 
 
-def _adaptive_extent(before: int, after: int) -> int:
-    return max(math.ceil((i + 1) * before / after) - i * before // after for i in range(after))
+def _adaptive_extent(before: int, after: int) -> Fraction:
+    """The widest window of an adaptive pool from `before` to `after` positions: position i covers i·b/a to (i+1)·b/a."""
+    whole_part, rest = divmod(before, after)
+    beyond = 0 if rest == 0 else 1 if rest == math.gcd(before, after) else 2
+    return Fraction(whole_part + beyond)
 
 
 def multiply_adds(module: nn.Module, before: tuple[int, ...], after: tuple[int, ...], arriving: Tensor) -> int:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexp.architecture import fitting, measures, shapes
+from cnnexp.architecture.catalog import DTYPES
 from cnnexp.architecture.fitting import Shape
 from cnnexp.architecture.measures import Field
 from cnnexp.architecture.stack import Layer, Stack
@@ -105,9 +106,12 @@ class Plan:
         """
         if seed is None:
             return self._sequential()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        try:
+            torch.default_generator.manual_seed(seed)
             return self._sequential()
+        finally:
+            torch.set_rng_state(before)
 
     def _sequential(self) -> nn.Sequential:
         model = nn.Sequential()
@@ -151,14 +155,14 @@ def _as_dict(layer: PlannedLayer) -> dict[str, Any]:
         "parameters": layer.parameters,
         "multiply_adds": layer.multiply_adds,
         "receptive_field": list(field.size) if field else None,
-        "jump": list(field.jump) if field and field.jump else None,
+        "jump": [float(j) for j in field.jump] if field and field.jump else None,
     }
 
 
 def constructor_arguments(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as torch's constructors take them: `dtype: float64` becomes torch.float64."""
     dtype = params.get("dtype")
-    return {**params, "dtype": getattr(torch, dtype)} if isinstance(dtype, str) else dict(params)
+    return {**params, "dtype": getattr(torch, dtype)} if dtype in DTYPES else dict(params)
 
 
 def make_plan(

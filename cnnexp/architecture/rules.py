@@ -90,11 +90,8 @@ def _convolution(component: Component, values: Mapping[str, Any]) -> Iterator[Fi
 
 def _transposed(values: Mapping[str, Any]) -> Iterator[Finding]:
     if values["padding_mode"] != "zeros":
-        yield (
-            "padding_mode",
-            f"padding_mode must be zeros in a transposed convolution, not {values['padding_mode']}",
-            None,
-        )
+        mode = shown(values["padding_mode"])
+        yield "padding_mode", f"padding_mode must be zeros in a transposed convolution, not {mode}", None
     extra = values["output_padding"]
     n = max(len(v) if isinstance(v, (list, tuple)) else 1 for v in (extra, values["stride"], values["dilation"]))
     rows = zip(spread(extra, n), spread(values["stride"], n), spread(values["dilation"], n), strict=True)
@@ -105,9 +102,8 @@ def _transposed(values: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _pooling(component: Component, values: Mapping[str, Any]) -> Iterator[Finding]:
     n = dimensions(component.name) or 1
-    windows = zip(*(spread(values.get(p) or 1, n) for p in ("kernel_size", "dilation")), strict=True)
-    # torch compares with the window that dilation spreads out, halved and rounded down.
-    limits = [(d * (k - 1) + 1) // 2 for k, d in windows]
+    # On the CPU torch compares with the kernel itself, not with the window that dilation spreads out.
+    limits = [k // 2 for k in spread(values["kernel_size"], n)]
     if any(p > limit for p, limit in zip(spread(values["padding"], n), limits, strict=True)):
         kernel = shown(values["kernel_size"])
         yield "padding", f"padding (={shown(values['padding'])}) must be at most half of kernel_size (={kernel})", None

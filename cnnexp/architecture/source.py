@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import keyword
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from cnnexp.architecture.catalog import DTYPES
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan, PlannedLayer
 
@@ -21,13 +24,14 @@ def source(plan: Plan, title: str) -> str:
     """
     named = any(layer.name != str(i) for i, layer in enumerate(plan.layers))
     calls = [call(layer) for layer in plan.layers]
-    lines = ['"""', f"{title}: {times(plan.input_shape)} in, {times(plan.output_shape)} out.", '"""', ""]
+    heading = "".join(c if c.isprintable() and c not in '\\"' else " " for c in title)
+    lines = ['"""', f"{heading}: {times(plan.input_shape)} in, {times(plan.output_shape)} out.", '"""', ""]
     if named:
         lines += ["from collections import OrderedDict", ""]
     lines += ["import torch", ""] if any("torch." in c for c in calls) else []
     lines += ["from torch import nn", "", "model = nn.Sequential("]
     if named:
-        pairs = [f'            ("{x.name}", {c}),' for x, c in zip(plan.layers, calls, strict=True)]
+        pairs = [f"            ({_text('name', x.name)}, {c})," for x, c in zip(plan.layers, calls, strict=True)]
         lines += ["    OrderedDict(", "        [", *pairs, "        ]", "    )"]
     else:
         lines += [f"    {c}," for c in calls]
@@ -44,11 +48,18 @@ def call(layer: PlannedLayer) -> str:
             break
         positional.append(_text(name, layer.params[name]))
     named = [
-        f"{name}={_text(name, value)}"
+        _keyword(name, value)
         for name, value in list(_in_order(known, layer.params).items())[len(positional) :]
         if name not in known or known[name].required or _differs(value, known[name].default)
     ]
     return f"nn.{layer.type}({', '.join([*positional, *named])})"
+
+
+def _keyword(name: str, value: Any) -> str:
+    """A keyword argument; one whose name is no Python name (only Identity takes such) goes through a mapping."""
+    if name.isidentifier() and not keyword.iskeyword(name):
+        return f"{name}={_text(name, value)}"
+    return f"**{{{_text('name', name)}: {_text(name, value)}}}"
 
 
 def _in_order(known: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,8 +71,9 @@ def _differs(value: Any, default: Any) -> bool:
 
 
 def _text(name: str, value: Any) -> str:
-    if name == "dtype" and isinstance(value, str):
+    if name == "dtype" and value in DTYPES:
         return f"torch.{value}"
-    if isinstance(value, float) and abs(value) == float("inf"):
+    if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
-    return f'"{value}"' if isinstance(value, str) and '"' not in value and "\\" not in value else repr(value)
+    plain = isinstance(value, str) and value.isprintable() and '"' not in value and "\\" not in value
+    return f'"{value}"' if plain else repr(value)

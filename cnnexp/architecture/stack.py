@@ -92,7 +92,7 @@ def parse(model: Any) -> tuple[Stack, list[Problem]]:
             if entries is None
             else f"'layers' must be a list, not {kinds.shown(entries)}"
         )
-        if entries is None and (near := closest("layers", map(str, model))):
+        if "layers" not in model and (near := closest("layers", map(str, model))):
             text += f"; is '{near}' meant to be it?"
         return nothing, [*problems, Problem("no-layers", ("layers",) if "layers" in model else (), text)]
     present = [(i, entry) for i, entry in enumerate(entries) if entry is not None]
@@ -158,7 +158,7 @@ def _recovered(component: Component, params: dict[str, Any], bad: set[str]) -> t
     usable = True
     for name, value in params.items():
         parameter = component.parameters.get(name)
-        meant = parameter or component.parameters.get(closest(name, component.parameters) or "")
+        meant = parameter or component.parameters.get(closest(str(name), component.parameters) or "")
         if meant is None or (parameter is None and (meant.name in params or meant.complaint(value))):
             continue
         if parameter and name in bad:

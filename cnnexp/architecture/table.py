@@ -34,7 +34,7 @@ def _numbers(layer: PlannedLayer) -> tuple[str, str, str, str]:
         f"{layer.parameters:,}" if layer.parameters else "",
         f"{layer.multiply_adds:,}" if layer.multiply_adds else "",
         times(_merged(field.size)) if field else "",
-        times(_merged([f"{j:g}" for j in field.jump])) if field and field.jump else "",
+        times(_merged([f"{float(j):g}" for j in field.jump])) if field and field.jump else "",
     )
 
 

@@ -54,7 +54,7 @@ def look(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     if not isinstance(found, tuple):
         # A stand-in, so that the network is not blamed for what the file would have told.
         return {"num_classes": data.get("num_classes") or 1}, [found] if found else []
-    known = {"shape": list(found[0].shape[1:]), "num_classes": int(found[1].max()) + 1}
+    known = {"shape": list(found[0].shape[1:]), "num_classes": _classes(found)}
     return {k: v for k, v in known.items() if data.get(k) is None}, []
 
 
@@ -94,6 +94,10 @@ def held_out(samples: int, share: float) -> int:
     return max(1, round(samples * share)) if share else 0
 
 
+def _classes(arrays: Arrays) -> int:
+    return 1 + max(int(labels.max()) for labels in (arrays[1], arrays[3]) if labels is not None)
+
+
 def _facts(data: Mapping[str, Any]) -> Facts | None:
     name = data.get("name")
     if name == "synthetic" and isinstance(data.get("samples"), int):
@@ -102,7 +106,7 @@ def _facts(data: Mapping[str, Any]) -> Facts | None:
         found = read_arrays(data["path"])
         if isinstance(found, tuple):
             samples = len(found[0]) if found[2] is not None else len(found[0]) - held_out(len(found[0]), 0.2)
-            return Facts(samples, int(found[1].max()) + 1, found[0].shape[1:])
+            return Facts(samples, _classes(found), found[0].shape[1:])
     return FACTS.get(str(name))
 
 
@@ -113,11 +117,12 @@ def read_arrays(path: str) -> Arrays | Problem:
         x, y and the test's x and y or None; or the problem of a file that does not hold them.
     """
     try:
-        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
+        # Opened here, because numpy leaves a broken archive open.
+        with Path(path).expanduser().open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         return _bad(f"there is no file '{path}'")
-    except (OSError, ValueError, AttributeError, EOFError) as error:
+    except Exception as error:  # numpy, zipfile and zlib each have types of their own for a damaged file
         return _bad(f"'{path}' is not an .npz file of plain arrays ({reason(error)})")
     names = ("x_train", "y_train") if "x_train" in arrays else ("x", "y")
     missing = [n for n in names if n not in arrays]
@@ -135,7 +140,9 @@ def _bad(text: str, hint: str | None = None) -> Problem:
 
 
 def _complaint(samples: np.ndarray, labels: np.ndarray | None, shape: tuple[int, ...]) -> str | None:
-    if labels is None or len(samples) != len(labels) or labels.ndim != 1 or len(labels) == 0:
+    if samples.ndim == 0:
+        return "the samples must be arrays of one and the same shape"
+    if labels is None or labels.ndim != 1 or len(samples) != len(labels) or len(labels) == 0:
         return "there must be one label for each sample"
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         return "the labels must be whole numbers from 0 up"

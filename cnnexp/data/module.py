@@ -34,6 +34,11 @@ class _Reader(Dataset[Batch]):
         return self.samples.images[where], self.samples.labels[where]
 
 
+def _spread(seed: int) -> int:
+    """A seed far from those of its neighbours: the sampler adds the epoch to it, and no two runs may share an order."""
+    return int(torch.randint(2**62, (), generator=torch.Generator().manual_seed(seed)))
+
+
 def _as_it_is(batch: Any) -> Any:
     return batch
 
@@ -95,7 +100,7 @@ class DataModule(LightningDataModule):
         reader = _Reader(self.train)
         world = (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
         order: DistributedSampler[Batch] = DistributedSampler(
-            reader, num_replicas=world[0], rank=world[1], shuffle=self.settings["shuffle"], seed=self.seed
+            reader, num_replicas=world[0], rank=world[1], shuffle=self.settings["shuffle"], seed=_spread(self.seed)
         )
         return DataLoader(
             reader,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import os
 import sys
 import urllib.error
@@ -140,32 +141,50 @@ def _torchvision(data: Mapping[str, Any]) -> DataSet:
 
 def _downloaded(data: Mapping[str, Any]) -> DataSet:
     root, name = Path(data["root"]).expanduser(), data["name"]
+    own = [root / folder for folder in _FOLDERS[name]]
+    made = [p for p in (*reversed(own), root, *root.parents) if not p.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         # Several runs that start together download once; what the library prints is progress, not output.
         with FileLock(root / f".{name}.lock"), contextlib.redirect_stdout(sys.stderr):
-            found = _torchvision(data)
+            try:
+                found = _torchvision(data)
+            finally:
+                # While it is held: whoever waits for this file sees that it is gone and takes a new one.
+                (root / f".{name}.lock").unlink(missing_ok=True)
     except ImportError as error:
         text = f"data '{name}' needs {error.name}, which is not installed"
         raise ConfigError([Problem("not-installed", ("data", "name"), text, f"pip install 'cnnexp[{name}]'")]) from None
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        why = getattr(error, "reason", None) or error
-        raise _absent(name, root, f"it could not be downloaded ({why})") from None
-    except (RuntimeError, OSError) as error:
-        missing = isinstance(error, RuntimeError) and not data["download"]
-        raise _absent(name, root, "download is false" if missing else reason(error)) from None
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        raise _absent(
+            name, root, f"it could not be downloaded ({getattr(error, 'reason', None) or reason(error)})"
+        ) from None
+    except Exception as error:  # a file that was unpacked by half raises a dozen types
+        raise _absent(name, root, _why(error, data["download"])) from None
     finally:
-        _tidy(root, name)
+        for folder in made:
+            with contextlib.suppress(OSError):  # not empty, or not there
+                folder.rmdir()
     return found
 
 
-def _tidy(root: Path, name: str) -> None:
-    """Take away the lock, and the folders that a failed download leaves empty."""
-    (root / f".{name}.lock").unlink(missing_ok=True)
-    folders = sorted((p for p in root.rglob("*") if p.is_dir()), reverse=True) if root.is_dir() else []
-    for folder in (*folders, root):
-        with contextlib.suppress(OSError):  # not empty, or not there
-            folder.rmdir()
+_FOLDERS: Mapping[str, tuple[str, ...]] = {
+    "cifar10": ("cifar-10-batches-py",),
+    "cifar100": ("cifar-100-python",),
+    "mnist": ("MNIST", "MNIST/raw"),
+    "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
+    "svhn": (),
+}
+"""The folders that torchvision makes; those that a failed download leaves empty are taken away again."""
+
+
+def _why(error: Exception, download: bool) -> str:
+    last = (str(error).strip().splitlines() or [""])[-1].rstrip(".")  # MNIST's mirrors: the cause comes last
+    if last.startswith("<urlopen error"):
+        return f"it could not be downloaded ({last.removeprefix('<urlopen error ').removesuffix('>')})"
+    if isinstance(error, RuntimeError) and "not found" in last.lower():
+        return last if download else "download is false"
+    return reason(error) if isinstance(error, OSError) else f"a file is damaged ({reason(error)})"
 
 
 def _absent(name: str, root: Path, why: str) -> ConfigError:

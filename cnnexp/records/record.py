@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ import yaml
 
 from cnnexp.errors import ConfigError, Problem, RunError
 from cnnexp.records import files
+
+log = logging.getLogger(__name__)
 
 _NOT_IDENTITY = ("outputs", "logger", "memory_format", "compile")
 _NOT_IDENTITY_TRAINER = (
@@ -62,7 +65,8 @@ class Record:
         Raises:
             ConfigError: nothing can be written there.
         """
-        name = re.sub(r"[^\w.=+-]+", "-", name)[:100]
+        name = re.sub(r"[^\w.=+-]+", "-", name)[:100].encode()[:200].decode(errors="ignore")
+        name = name if name.strip(".") else "run"
         started = datetime.now().astimezone()
         stem = f"{started:%Y-%m-%d_%H-%M-%S}_{name}" if dated else name
         for attempt in range(1, 10_000):
@@ -75,7 +79,7 @@ class Record:
                 continue
             except OSError as error:
                 raise _unwritable(root, error.strerror or str(error)) from None
-            return cls(path, {"status": "running", "started": started.isoformat(timespec="seconds")})
+            return cls(path, {"status": "running", "started": started.isoformat(timespec="milliseconds")})
         raise _unwritable(root, f"there are 10,000 runs called {stem}")
 
     def write(self, name: str, content: str) -> None:
@@ -101,7 +105,7 @@ class Record:
         """Say how the run ended: completed, failed or interrupted."""
         ended = datetime.now().astimezone()
         seconds = (ended - datetime.fromisoformat(self.fields["started"])).total_seconds()
-        self.update(status=status, finished=ended.isoformat(timespec="seconds"), seconds=seconds, **fields)
+        self.update(status=status, finished=ended.isoformat(timespec="milliseconds"), seconds=seconds, **fields)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class Run:
     @property
     def metrics(self) -> dict[str, float]:
         """The final metrics, by name."""
-        return dict(self.fields.get("metrics") or {})
+        return {name: float(value) for name, value in (self.fields.get("metrics") or {}).items()}
 
     @property
     def config(self) -> dict[str, Any]:
@@ -150,8 +154,20 @@ def load(path: Path) -> Run:
 
 def find(root: Path) -> Sequence[Run]:
     """Every run recorded below a folder, oldest first."""
-    folders = sorted(p.parent for p in root.rglob("run.json"))
-    return sorted((load(f) for f in folders), key=lambda run: (str(run.fields.get("started")), str(run.path)))
+    found = []
+    for file in root.rglob("run.json"):
+        try:
+            found.append(load(file.parent))
+        except RunError as error:
+            log.warning("%s", error)
+    return sorted(found, key=lambda run: (_started(run), str(run.path)))
+
+
+def _started(run: Run) -> float:
+    try:
+        return datetime.fromisoformat(str(run.fields.get("started"))).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _finite(value: Any) -> Any:

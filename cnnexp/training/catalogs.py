@@ -25,6 +25,7 @@ _SCHEDULER_RULES = {
     "T_max": Rule(least=1),
 }
 _LOSS_RULES = {"reduction": Rule(choices=("mean", "sum")), "label_smoothing": Rule(least=0, most=1)}
+_GIVEN_UP = frozenset({"size_average", "reduce"})  # torch only warns, and `reduce: false` gives one loss per sample
 _REFUSED_OPTIMIZERS = {"SparseAdam": "it takes sparse gradients only, which no layer of a stack gives"}
 SCHEDULER_KEYS = ("interval", "frequency", "monitor")
 """What Lightning wants to know beside the scheduler's own parameters."""
@@ -47,7 +48,7 @@ def _optimizers() -> Catalog:
 def _schedulers() -> Catalog:
     entries, refused = {}, {}
     for name, cls in _classes(optim.lr_scheduler, optim.lr_scheduler.LRScheduler).items():
-        component = Component(name, cls, skip=frozenset({"optimizer"}), rules=_SCHEDULER_RULES)
+        component = Component(name, cls, skip=frozenset({"optimizer", "last_epoch"}), rules=_SCHEDULER_RULES)
         nested = "schedulers" in component.parameters
         functions = [
             p.name for p in component.parameters.values() if p.required and not kinds.expressible(p.annotation)
@@ -65,15 +66,15 @@ _METHODS = ("forward", "__init__")
 def _losses() -> Catalog:
     entries: dict[str, Component] = {}
     refused: dict[str, str] = {}
-    for name, cls in _classes(nn.modules.loss, nn.Module).items():
+    for name, cls in ((n, c) for n, c in _classes(nn, nn.Module).items() if "Loss" in n):
         forward, constructor = (inspect.signature(vars(cls)[m]) if m in vars(cls) else None for m in _METHODS)
         inputs = list(forward.parameters)[1:] if forward else []
-        if len(inputs) != 2:
-            refused[name] = f"it takes {len(inputs)} inputs ({', '.join(inputs)}), not an output and a target"
-        elif constructor and "in_features" in constructor.parameters:
+        if constructor and "in_features" in constructor.parameters:
             refused[name] = "it has a linear layer of its own; end the network in Linear and use CrossEntropyLoss"
-        elif name.endswith("Loss"):
-            entries[name] = Component(name, cls, rules=_LOSS_RULES)
+        elif len(inputs) != 2:
+            refused[name] = f"it takes {len(inputs)} inputs ({', '.join(inputs)}), not an output and a target"
+        else:
+            entries[name] = Component(name, cls, skip=_GIVEN_UP, rules=_LOSS_RULES)
     return Catalog("loss", entries, refused)
 
 

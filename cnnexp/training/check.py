@@ -11,8 +11,9 @@ from torch import optim
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan
 from cnnexp.components import Component
-from cnnexp.errors import Path, Problem, reason
+from cnnexp.errors import Path, Problem, did_you_mean, reason
 from cnnexp.training.catalogs import LOSSES, OPTIMIZERS, SCHEDULER_KEYS, SCHEDULERS
+from cnnexp.training.components import Loss, make_scheduler
 
 _PLAIN = ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
 _COVERED = ("lr", "betas", "eps", "momentum", "weight_decay")
@@ -31,16 +32,49 @@ def check(config: Mapping[str, Any], plan: Plan | None) -> list[Problem]:
     """
     if config["task"].get("type") == "none":
         return []
-    problems = [*_loss(config["loss"]), *_optimizer(config["optimizer"], plan), *_scheduler(config["scheduler"])]
+    problems = [
+        *_loss(config["loss"], config["data"].get("num_classes")),
+        *_optimizer(config["optimizer"], plan),
+        *_scheduler(config["scheduler"]),
+    ]
+    problems += _monitor(config)
     return problems if plan is None else [*problems, *_output(config, plan)]
 
 
-def _loss(entry: Any) -> list[Problem]:
+def _loss(entry: Any, classes: Any) -> list[Problem]:
     component, params, problems = LOSSES.parse(entry, ("loss",), "loss")
     weight = params.get("weight")
     if component is not None and weight is not None and not problems and not all(w >= 0 for w in weight):
         problems.append(Problem("bad-value", ("loss", "weight"), "loss: weight must not hold negative numbers"))
+    if component is not None and not problems and isinstance(classes, int):
+        problems += _called(entry, params, classes, component.name)
     return problems
+
+
+def _called(entry: Any, params: Mapping[str, Any], classes: int, name: str) -> list[Problem]:
+    """The problem that the loss itself has with these values, found by calling it on a few made-up scores."""
+    if len(params.get("weight") or [0] * classes) != classes:
+        return []  # told with the network's output
+    try:
+        Loss(entry, classes)(torch.full((2, classes), 0.5), torch.arange(2) % classes)
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        said = reason(error)
+        named = next((p for p in params if p in said), next(iter(params), None))
+        place = ("loss", named) if named else ("loss",)
+        return [Problem("refused-by-torch", place, f"loss {name}: torch refuses it: {said}")]
+    return []
+
+
+def _monitor(config: Mapping[str, Any]) -> list[Problem]:
+    entry, task = config["scheduler"], config["task"]
+    monitor = entry.get("monitor") if isinstance(entry, Mapping) else None
+    if monitor is None or not isinstance(task.get("metrics"), Mapping):
+        return []
+    names = [f"{s}_{m}" for s in ("val", "train") for m in ("loss", *task["metrics"])]
+    if monitor in names:
+        return []
+    text = f"scheduler: monitor '{monitor}' is not measured{did_you_mean(str(monitor), names)}"
+    return [Problem("unknown-metric", ("scheduler", "monitor"), text, f"measured are {', '.join(names)}")]
 
 
 def _optimizer(entry: Any, plan: Plan | None) -> list[Problem]:
@@ -64,11 +98,15 @@ def _weights(plan: Plan | None) -> list[torch.nn.Parameter]:
 
 
 def _scheduler(entry: Any, path: Path = ("scheduler",), label: str = "scheduler") -> list[Problem]:
-    if entry is None or (isinstance(entry, Mapping) and entry.get("type") is None and len(entry) <= 1):
+    if entry is None or (isinstance(entry, Mapping) and entry.get("type") is None and set(entry) <= {"type"}):
         return []
     inner = entry.get("schedulers") if isinstance(entry, Mapping) else None
     component, params, problems = SCHEDULERS.parse(
-        entry, path, label, extra=(*SCHEDULER_KEYS, "schedulers"), optional=_given_elsewhere
+        entry,
+        path,
+        label,
+        extra=("schedulers",) if len(path) > 1 else (*SCHEDULER_KEYS, "schedulers"),
+        optional=_given_elsewhere,
     )
     if isinstance(entry, Mapping):
         problems += _timing(entry, path, label)
@@ -78,6 +116,8 @@ def _scheduler(entry: Any, path: Path = ("scheduler",), label: str = "scheduler"
         else:
             for i, one in enumerate(inner):
                 problems += _scheduler(one, (*path, "schedulers", i), f"{label}.schedulers[{i}]")
+            if not problems and len(path) == 1:
+                problems += _together(entry, path, f"{label} {component.name}")
     elif component is not None and inner is not None:
         text = f"{label} {component.name}: unknown parameter 'schedulers'"
         problems.append(Problem("unknown-parameter", (*path, "schedulers"), text))
@@ -86,6 +126,16 @@ def _scheduler(entry: Any, path: Path = ("scheduler",), label: str = "scheduler"
         sgd = optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
         problems += _constructed(component, (sgd,), full, path, f"{label} {component.name}")
     return problems
+
+
+def _together(entry: Any, path: Path, label: str) -> list[Problem]:
+    """The problem that torch has with schedulers, each sound, when they are put together."""
+    sgd = optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    try:
+        make_scheduler(entry, sgd, 10, "")
+    except (ValueError, TypeError, RuntimeError) as error:
+        return [Problem("refused-by-torch", path, f"{label}: torch refuses it: {reason(error)}")]
+    return []
 
 
 def _given_elsewhere(component: Component) -> tuple[str, ...]:

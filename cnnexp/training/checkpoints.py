@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
@@ -36,12 +37,12 @@ def save(checkpoint: Mapping[str, Any], path: Path) -> None:
     torch.save(_plain(checkpoint, "checkpoint"), buffer)
     data = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    old = _hashes(path).get(path.name) if path.exists() else None
+    kept, old = next(((file, h) for file in (path, _previous(path)) if (h := _whole(file, path))), (None, None))
     lines = [f"{hashlib.sha256(data).hexdigest()}  {path.name}"] + ([f"{old}  {_previous(path).name}"] if old else [])
     fresh = path.with_name(f"{path.name}.new")
     files.write(fresh, data)
     files.write(_sums(path), "\n".join(lines) + "\n")
-    if old:
+    if kept == path:
         path.replace(_previous(path))
     fresh.replace(path)
     files.sync_folder(path.parent)
@@ -59,6 +60,14 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
                 log.warning("%s is damaged or missing; %s is used in its place", path, candidate.name)
             return found
     raise RunError(f"there is no checkpoint '{path}'" if not path.exists() else f"the checkpoint '{path}' is damaged")
+
+
+def _whole(file: Path, path: Path) -> str | None:
+    """The hash of a file that `load` would take; None for one that is damaged or not there."""
+    if not file.is_file():
+        return None
+    digest, known = hashlib.sha256(file.read_bytes()).hexdigest(), _hashes(path).values()
+    return digest if digest in known or not known else None
 
 
 def _read(file: Path, path: Path, map_location: Any) -> dict[str, Any] | None:
@@ -86,9 +95,10 @@ def _sums(path: Path) -> Path:
 def _hashes(path: Path) -> dict[str, str]:
     try:
         lines = _sums(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return {}
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    parts = (line.partition("  ") for line in lines)
+    return {name: digest for digest, _, name in parts if len(digest) == 64 and name}
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -96,6 +106,8 @@ def _plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         # A subclass (numpy's float64, an enum) would need its class to be loaded.
         return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), None)
+    if isinstance(value, (np.bool_, np.integer, np.floating)):
+        return value.item()
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, Mapping):

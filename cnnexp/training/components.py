@@ -78,7 +78,7 @@ def make_scheduler(
 def _scheduler(entry: Any, optimizer: optim.Optimizer, total_steps: int) -> Any:
     component, params = _entry(entry, SCHEDULERS)
     if "schedulers" in component.parameters:
-        inner = [_scheduler(e, optimizer, total_steps) for e in entry["schedulers"]]
+        inner = [_scheduler(e, optimizer, total_steps) for e in entry["schedulers"] if e is not None]
         rest = {k: list(v) if isinstance(v, tuple) else v for k, v in params.items() if k != "schedulers"}
         by_name = {**rest, "schedulers": inner, "optimizer": optimizer}
         return component.cls(**by_name)
