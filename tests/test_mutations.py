@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cnnexp.cli import main
@@ -40,7 +40,12 @@ WRONG_VALUES: list[Any] = [
 ]  # fmt: skip
 
 mutated = settings(
-    max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],  # the examples are short already, and shrinking one takes minutes
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 
@@ -163,7 +168,8 @@ def changed_texts(draw: Callable[..., Any], group: str) -> str:
         lines[at : at + 1] = draw(
             st.sampled_from(
                 [
-                    [line, line], [], [line[:cut]], [line[cut:]], [line[:cut], line[cut:]], [f"  {line}"], [f"\t{line}"],
+                    [line, line], [], [line[:cut]], [line[cut:]], [line[:cut], line[cut:]], [f"  {line}"],
+                    [f"\t{line}"],
                     [line.replace("}", "", 1)], [line.replace("{", "", 1)], [line.replace("]", "", 1)],
                     [line.replace('"', "")], [line.replace('"', "", 1)], [line.replace(":", "", 1)],
                     [line.replace(":", "::", 1)], [line.replace(": ", ":", 1)], [line.replace(",", "", 1)],

@@ -59,6 +59,9 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
         the full parameters in the signature's order with what arrives in place of a wrong size, and the problems.
     """
     shape = tuple(arriving.shape[1:])
+    if not shape and any(name in layer.component.parameters for name in INFERRED):
+        text = f"{layer.label}: takes samples with dimensions, but a single number arrives from {_origin(earlier)}"
+        return None, [Problem("wrong-dimensions", layer.path, text)]
     if (
         problem := _wrong_rank(layer, shape, earlier)
         or _wrong_groups(layer, shape)
@@ -189,9 +192,7 @@ def wrong_dtype(layer: Layer, own: torch.dtype, arriving: torch.dtype) -> Proble
     hint = f"for a network that is all {mine} set trainer.precision={precision} and leave dtype out"
     hint = hint if precision else "leave dtype out of the layers before it"
     text = f"{layer.label}: has {mine} weights, but {theirs} arrives"
-    return Problem(
-        "wrong-dtype", path, text, "for a network that is all float64 set trainer.precision=64-true and leave dtype out"
-    )
+    return Problem("wrong-dtype", path, text, hint)
 
 
 def unusable(layer: Layer, leaving: Any, arriving: Tensor, earlier: Sequence[Placed]) -> Problem | None:

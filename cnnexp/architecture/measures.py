@@ -35,7 +35,10 @@ class Field:
 
     @property
     def size(self) -> tuple[int, ...]:
-        """How many input pixels one output depends on at the most (height, width); may exceed the input."""
+        """How many input pixels one output depends on at the most (height, width); may exceed the input.
+
+        Exact for convolutions and pools; behind layers that make images larger it can be a little more than is seen.
+        """
         return tuple(math.floor(r) + 1 for r in self.reach)
 
 
@@ -61,11 +64,14 @@ def advance(
     """
     if field is None:
         return None
+    everything = tuple(Fraction(n - 1) for n in of[1:])
     if field.jump is None:
-        return Field(tuple(Fraction(n - 1) for n in of[1:]), None) if isinstance(module, nn.Linear) else field
+        kept = before == after or field.reach == everything
+        return Field(everything, None) if isinstance(module, nn.Linear) else field if kept else None
     if isinstance(module, nn.Flatten) and len(after) == 1:
         return Field(field.reach, None)
-    if len(before) != len(after) or isinstance(module, _MIXING):
+    halved = isinstance(module, nn.GLU) and before[0] == after[0]  # along a spatial dimension
+    if len(before) != len(after) or halved or isinstance(module, _MIXING):
         return None
     windows, steps = _window(module, before[1:], after[1:])
     reach = tuple(r + (w - 1) * j for r, w, j in zip(field.reach, windows, field.jump, strict=True))
@@ -108,10 +114,9 @@ def _extents(module: nn.Module, n: int) -> tuple[int, ...]:
 
 
 def _adaptive_extent(before: int, after: int) -> Fraction:
-    """The widest window of an adaptive pool from `before` to `after` positions: position i covers i·b/a to (i+1)·b/a."""
-    whole_part, rest = divmod(before, after)
-    beyond = 0 if rest == 0 else 1 if rest == math.gcd(before, after) else 2
-    return Fraction(whole_part + beyond)
+    """The window of an adaptive pool from b to a positions: the i-th from ⌊i·b/a⌋ to ⌈(i+1)·b/a⌉."""
+    ratio = Fraction(before, after)
+    return ratio + 2 - Fraction(2, ratio.denominator)
 
 
 def multiply_adds(module: nn.Module, before: tuple[int, ...], after: tuple[int, ...], arriving: Tensor) -> int:

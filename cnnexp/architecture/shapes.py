@@ -32,7 +32,7 @@ def leaving(module: Any, arriving: Tensor) -> Any:
     if type(module) in (*_CONVOLUTIONS, *_TRANSPOSED) and module.padding_mode == "zeros":
         sizes = _transposed(module, arriving) if type(module) in _TRANSPOSED else _convolved(module, arriving)
         return arriving.new_empty((arriving.shape[0], module.out_channels, *sizes), dtype=module.weight.dtype)
-    if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, nn.SyncBatchNorm):
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
         return torch.empty_like(arriving)  # with momentum null it asks for a number, which the meta device has not
     return module(arriving)
 
@@ -50,4 +50,4 @@ def _convolved(module: Any, arriving: Tensor) -> list[int]:
 def _transposed(module: Any, arriving: Tensor) -> list[int]:
     windows = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
     rows = zip(arriving.shape[2:], windows, module.padding, module.stride, module.output_padding, strict=True)
-    return [(size - 1) * s - 2 * p + window + extra for size, window, p, s, extra in rows]
+    return [max(0, (size - 1) * s - 2 * p + window + extra) for size, window, p, s, extra in rows]
