@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import logging
 import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cnnexp.errors import CnnexpError, ConfigError, Interrupted, Problem, closest, render
+from cnnexp.errors import CnnexpError, ConfigError, Interrupted, Problem, did_you_mean, reason, render
 from cnnexp.version import __version__
 
 if TYPE_CHECKING:
@@ -74,13 +77,16 @@ def _dispatch(words: list[str]) -> int:
         verb = words.pop(0)
         if verb not in VERBS:
             raise ConfigError([_unknown_verb(verb)])
-    arguments = _parser(verb).parse_args(words)
+    arguments = _parser(verb).parse_intermixed_args(words)
     if arguments.help:
         print(_help(verb), end="")
         return 0
     if verb == "runs":
         return _runs(arguments)
-    return _composed(verb, arguments, words)
+    with warnings.catch_warnings():
+        # A primary config without _self_ is composed as Hydra documents it; the warning is about an upgrade from 1.0.
+        warnings.filterwarnings("ignore", r"In '.*': Defaults list is missing `_self_`", UserWarning)
+        return _composed(verb, arguments)
 
 
 def _unknown_verb(verb: str) -> Problem:
@@ -88,12 +94,10 @@ def _unknown_verb(verb: str) -> Problem:
         return Problem(
             "unknown-verb", (), f"the command '{verb}' is not part of this version", f"there are {', '.join(VERBS)}"
         )
-    near = closest(verb, VERBS)
-    meant = f"; did you mean '{near}'?" if near else ""
     return Problem(
         "unknown-verb",
         (),
-        f"there is no command '{verb}'{meant}",
+        f"there is no command '{verb}'{did_you_mean(verb, VERBS)}",
         f"there are {', '.join(VERBS)}; an override is written key=value",
     )
 
@@ -166,16 +170,30 @@ options:
 {_EXAMPLES}"""
 
 
-def _composed(verb: str, arguments: argparse.Namespace, words: list[str]) -> int:
+def _composed(verb: str, arguments: argparse.Namespace) -> int:
     """The commands that need a config."""
+    from cnnexp.verify import Verdict
+
+    if verb != "check" or not arguments.json:
+        return _asked(verb, arguments)
+    try:
+        return _asked(verb, arguments)
+    except ConfigError as error:
+        told = Verdict({}, None, error.problems).as_dict()
+        _print_json([{"overrides": arguments.overrides, **told}] if arguments.multirun else told)
+        return error.exit_code
+
+
+def _asked(verb: str, arguments: argparse.Namespace) -> int:
     from cnnexp.config import Composer, load_file
 
     if arguments.source:
         if arguments.multirun:
-            raise ConfigError([Problem("bad-option", (), "--from repeats one run; it does not go with --multirun")])
+            raise _bad_option("--from repeats one run; it does not go with --multirun")
         repeated = load_file(arguments.source, arguments.overrides)
         return _one(verb, arguments, repeated, _choices_of(arguments.source))
     composer = Composer(arguments.config_name, arguments.config_dir)
+    _known_name(composer, arguments.config_name)
     if arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help:
         return _hydra(composer, arguments)
     if arguments.multirun:
@@ -184,15 +202,48 @@ def _composed(verb: str, arguments: argparse.Namespace, words: list[str]) -> int
     return _one(verb, arguments, config, config.choices)
 
 
+def _bad_option(text: str, hint: str | None = None) -> ConfigError:
+    return ConfigError([Problem("bad-option", (), text, hint)])
+
+
+def _known_name(composer: Composer, name: str) -> None:
+    """Refuse a primary config that does not exist."""
+    folder, _, stem = name.removesuffix(".yaml").rpartition("/")
+    options = composer.loader.get_group_options(folder)
+    if stem not in options:
+        raise _bad_option(f"--config-name: there is no config '{name}'{did_you_mean(name, options)}")
+
+
 def _hydra(composer: Composer, arguments: argparse.Namespace) -> int:
     """Hydra's own flags, by Hydra itself."""
-    name, overrides = arguments.config_name, arguments.overrides
+    from cnnexp.config.diagnose import HYDRAS
+
+    flag = "--cfg" if arguments.cfg else "--info" if arguments.info else None
+    if flag and arguments.multirun:
+        raise _bad_option(f"{flag} shows one config; it does not go with --multirun")
     if not arguments.shell_completion:
-        broken = composer.compose(overrides).problems if not arguments.multirun else ()
+        broken = composer.compose(arguments.overrides).problems
         if any(p.code != "missing-value" for p in broken):
             raise ConfigError(broken)
+    handlers, level = list(logging.root.handlers), logging.root.level
+    try:
+        _show(composer, arguments)
+    except HYDRAS as error:
+        raise _bad_option(reason(error)) from error
+    finally:
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+    return 0
+
+
+def _show(composer: Composer, arguments: argparse.Namespace) -> None:
+    name, overrides = arguments.config_name, arguments.overrides
     if arguments.cfg:
-        composer.hydra.show_cfg(name, overrides, arguments.cfg, arguments.package, arguments.resolve)
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):
+                composer.hydra.show_cfg(name, overrides, arguments.cfg, arguments.package, arguments.resolve)
+        except SystemExit:
+            raise _bad_option(f"--package: there is nothing at '{arguments.package}' in the config") from None
     elif arguments.info:
         composer.hydra.show_info(arguments.info, name, overrides)
     elif arguments.hydra_help:
@@ -201,7 +252,6 @@ def _hydra(composer: Composer, arguments: argparse.Namespace) -> int:
         composer.hydra.hydra_help(name, get_args_parser(), arguments)
     else:
         composer.hydra.shell_completion(name, overrides)
-    return 0
 
 
 def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict[str, str]) -> int:
@@ -212,12 +262,12 @@ def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict
     if config.verbose:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     verdict = verify(config)
-    if verb == "check":
-        return _check(verdict, arguments.json)
-    plan = verdict.sound()
-    if verb == "code":
-        print(plan.source(_title(verdict, choices)), end="")
-        return 0
+    if verb == "check" and arguments.json:
+        _print_json(verdict.as_dict())
+        return 2 if verdict.problems else 0
+    if verb != "train":
+        return _look(verb, verdict, choices)
+    verdict.sound()
     _train(verdict, config, choices, Path(verdict.config["outputs"]) / "runs", _name(verdict, choices))
     return 0
 
@@ -228,22 +278,20 @@ def _distrusted(config: Config) -> list[Problem]:
     return untrusted.check(config.locator, config.values, packaged())
 
 
-def _check(verdict: Verdict, as_json: bool) -> int:
-    from cnnexp.errors import key_path
-
-    if as_json:
-        problems = [
-            {"code": p.code, "path": key_path(p.path), "message": p.message, "hint": p.hint, "where": p.where}
-            for p in verdict.problems
-        ]
-        network = verdict.plan.as_dict() if verdict.plan else None
-        print(json.dumps({"problems": problems, "plan": network}, indent=2, ensure_ascii=False))
-    else:
-        if verdict.problems:
-            print(render(verdict.problems), file=sys.stderr)
-        if verdict.plan is not None and verdict.plan.layers:
-            print(verdict.plan.table())
+def _look(verb: str, verdict: Verdict, choices: dict[str, str]) -> int:
+    """Print what `check` or `code` has to say of one config."""
+    if verb == "code":
+        print(verdict.sound().source(_title(verdict, choices)), end="")
+        return 0
+    if verdict.problems:
+        print(render(verdict.problems), file=sys.stderr)
+    if verdict.plan is not None and verdict.plan.layers:
+        print(verdict.plan.table())
     return 2 if verdict.problems else 0
+
+
+def _print_json(told: object) -> None:
+    print(json.dumps(told, indent=2, ensure_ascii=False))
 
 
 def _train(
@@ -274,15 +322,19 @@ def _outcome(path: Path) -> str:
 
 def _sweep(verb: str, arguments: argparse.Namespace, composer: Composer) -> int:
     """Every point of the grid in turn, by Hydra's basic sweeper and launcher, after all of them were checked."""
-    from cnnexp.sweeps.grid import check_all, launch
+    from cnnexp.sweeps.grid import expand, launch, refuse
 
-    points = check_all(composer, arguments.overrides)
+    points = expand(composer, arguments.overrides)
     if arguments.untrusted and (found := [p for q in points for p in _distrusted(q.config)]):
         raise ConfigError(dict.fromkeys(found))
+    if verb == "check" and arguments.json:
+        _print_json([{"overrides": list(p.overrides), **p.verdict.as_dict()} for p in points])
+        return 2 if any(p.verdict.problems for p in points) else 0
+    refuse(points)
     if verb != "train":
         for point in points:
             print(f"# {' '.join(point.overrides)}")
-            _one(verb, arguments, point.config, point.config.choices)
+            _look(verb, point.verdict, point.config.choices)
         return 0
     failures = launch(composer, arguments.overrides, points, _point)
     for failure in failures:
@@ -321,7 +373,7 @@ def _runs(arguments: argparse.Namespace) -> int:
     runs = find(Path(arguments.folder))
     if arguments.json:
         rows: list[dict[str, Any]] = [{"path": str(r.path), **r.fields} for r in runs]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        _print_json(rows)
     else:
         print(table(runs) if runs else f"no runs in {arguments.folder}")
     return 0

@@ -121,8 +121,10 @@ def normalised(name: str) -> str:
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most probably stands for, or None when nothing is near."""
     by_form = {normalised(k): k for k in known}
-    matches = difflib.get_close_matches(normalised(name), list(by_form), n=1, cutoff=0.6)
-    return by_form[matches[0]] if matches else None
+    matches = difflib.get_close_matches(normalised(name), list(by_form), n=3, cutoff=0.6)
+    # Conv1d, Conv2d and Conv3d are equally near to `Conv`, and images are what most networks are for.
+    flat = [m for m in matches if m.endswith("2d") and m[:-2] == matches[0][:-2]]
+    return by_form[(flat or matches)[0]] if matches else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

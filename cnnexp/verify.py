@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnexp import settings
 from cnnexp.config import Config
-from cnnexp.errors import ConfigError, Path, Problem
+from cnnexp.errors import ConfigError, Path, Problem, key_path
 
 if TYPE_CHECKING:
     from cnnexp.architecture.plan import Plan
+
+_SHAPING = ("model", "data", "experiment")
+_TORCH = (*_SHAPING, "task", "optimizer", "scheduler", "loss")
+_GROUPS = (*settings.GROUPS, "experiment")
+_NOT_CHOSEN = (
+    "unknown-choice",
+    "outside-conf",
+    "unreadable-file",
+    "bad-yaml",
+    "not-a-mapping",
+    "bad-config",
+    "bad-defaults",
+)
+_OVERRIDE = re.compile(r"^override '[+~]*([^=@']*)")
+_IN_FOLDER = re.compile(rf"(?:^|[/\\])({'|'.join(_GROUPS)})[/\\].*:\d+:\d+$")
 
 
 @dataclass(frozen=True)
@@ -38,19 +54,60 @@ class Verdict:
             raise ConfigError(self.problems)
         return self.plan
 
+    def as_dict(self) -> dict[str, Any]:
+        """The problems and the plan as plain data, for JSON."""
+        problems = [
+            {"code": p.code, "path": key_path(p.path), "message": p.message, "hint": p.hint, "where": p.where}
+            for p in self.problems
+        ]
+        return {"problems": problems, "plan": self.plan.as_dict() if self.plan else None}
+
 
 def verify(config: Config) -> Verdict:
     """Check a composed config as far as it goes without data, Lightning or an accelerator.
 
-    A mistake outside the network is told without importing torch, unless the command also touches the network.
+    A mistake outside the network and its components is told without importing torch, unless the command also touches
+    one of them. A network that is not the one asked for, or would be met by other data, is not planned.
     """
     values = settings.completed(config.values)
+    lost = _unchosen(config)
+    found = settings.check(values)
+    plan = None
+    if not (config.problems or found) or config.touches(*(key for key in _TORCH if key not in lost)):
+        plan, more = _network(values, planned=lost.isdisjoint(_SHAPING))
+        found += more
+    return Verdict(values, plan, (*_first(config), *_news(config, values, found, lost)))
+
+
+def _unchosen(config: Config) -> set[str]:
+    """The groups of which another file was composed than the one that was asked for."""
+    lost = set()
+    for problem in config.problems:
+        place = problem.where or ""
+        override, file = _OVERRIDE.match(place), _IN_FOLDER.search(place)
+        group = override[1] if override else file[1] if file else "model"
+        if problem.code in _NOT_CHOSEN or (override and group in _GROUPS):
+            lost.add(group)
+    return lost
+
+
+def _first(config: Config) -> list[Problem]:
+    """What composing told, without the references to a value that is told to be missing."""
+    missing = {(p.where, key_path(p.path)) for p in config.problems if p.code == "missing-value"}
+    return [
+        p
+        for p in config.problems
+        if p.code != "bad-reference" or not any(p.where == at and key in p.message for at, key in missing)
+    ]
+
+
+def _news(config: Config, values: Mapping[str, Any], found: list[Problem], lost: set[str]) -> list[Problem]:
+    """The problems, located, without those that only follow from one that composing has told already."""
     known = {p.path for p in config.problems if p.path}
-    found = [p for p in settings.check(values) if p.path not in known and not _beneath(p, known)]
-    if (config.problems or found) and not config.touches("model", "data", "experiment", "task"):
-        return Verdict(values, None, _all(config, found))
-    plan, more = _network(values)
-    return Verdict(values, plan, _all(config, [*found, *more]))
+    places = {p.where for p in config.problems if p.where}
+    own = [p for p in found if p.path not in known and not lost.intersection(p.path[:1]) and not _beneath(p, known)]
+    located = config.locator.locate(own)
+    return [p for p in located if p.where not in places or _at(values, p.path) is not None]
 
 
 def _beneath(problem: Problem, known: set[Path]) -> bool:
@@ -58,8 +115,14 @@ def _beneath(problem: Problem, known: set[Path]) -> bool:
     return problem.path[:1] == ("data",) and ("data", "path") in known
 
 
-def _all(config: Config, found: list[Problem]) -> tuple[Problem, ...]:
-    return (*config.problems, *config.locator.locate(found))
+def _at(values: Any, path: Path) -> Any:
+    """The value at a key path; the path itself, which is no None, where there is none."""
+    for part in path:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return path
+    return values
 
 
 def network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
@@ -80,13 +143,13 @@ def network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
     return plan, [replace(p, path=("model", *p.path)) for p in problems]
 
 
-def _network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
-    """The plan and the problems of everything that the network meets in training."""
+def _network(values: Mapping[str, Any], planned: bool) -> tuple[Plan | None, list[Problem]]:
+    """The plan and the problems of everything that the network meets in training; of its company alone unplanned."""
     from cnnexp.training.check import check
 
-    plan, problems = network(values)
+    plan, problems = network(values) if planned else (None, [])
     if all(isinstance(values.get(group), Mapping) for group in ("task", "data")) and "optimizer" in values:
-        problems += check({"loss": None, "scheduler": None, **values}, plan if plan.whole else None)
+        problems += check({"loss": None, "scheduler": None, **values}, plan if plan and plan.whole else None)
     return plan, problems
 
 

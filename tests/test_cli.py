@@ -111,9 +111,11 @@ WRONG = {
         "for example --multirun model.activation=relu,sigmoid",
     ),
     "a package that does not exist": (
-        ["--cfg", "job", "--package", "nope"], "--package: there is no key 'nope' in the config", None
+        ["--cfg", "job", "--package", "nope"], "--package: there is nothing at 'nope' in the config", None
     ),
-    "a config that is misspelt": (["check", "-cn", "confg"], "--config-name: there is no config 'confg'", None),
+    "a config that is misspelt": (
+        ["check", "-cn", "confg"], "--config-name: there is no config 'confg'; did you mean 'config'?", None
+    ),
 }  # fmt: skip
 
 
@@ -237,7 +239,7 @@ def test_check_shows_the_table_up_to_the_layer_that_failed(cnnexp: Cnnexp) -> No
 
     assert said.code == 2
     assert said.err == (
-        f"error: {packaged()}/model/tudui.yaml:13:24 layers[5] MaxPool2d:"
+        f"error: {packaged()}/model/tudui.yaml:13:23 layers[5] MaxPool2d:"
         " its 2×2 window is larger than the 1×1 that arrives\n"
         "  hint: the sizes on the way: 32×32 → 4×4 after layers[0] Conv2d → 2×2 after layers[2] MaxPool2d"
         " → 1×1 after layers[3] Conv2d\n1 problem; nothing was run\n"

@@ -61,7 +61,7 @@ def others(n: int) -> list[st.SearchStrategy[dict[str, Any]]]:
         entry("LeakyReLU", maybe_negative_slope=st.floats(0, 1), maybe_inplace=inplace),
         entry("Dropout", maybe_p=probability, maybe_inplace=inplace),
         entry(f"Dropout{n}d", maybe_p=probability),
-        entry(f"BatchNorm{n}d", maybe_affine=st.booleans(), maybe_momentum=st.none() | probability),
+        entry(f"BatchNorm{n}d", maybe_momentum=st.none() | probability, maybe_eps=st.sampled_from([0, 1e-3])),
         entry(f"InstanceNorm{n}d", maybe_affine=st.booleans(), maybe_num_features=st.integers(1, 4)),
         entry("GroupNorm", num_groups=st.integers(1, 2), maybe_num_channels=st.integers(1, 4)),
         entry("LayerNorm", maybe_elementwise_affine=st.booleans()),

@@ -90,6 +90,14 @@ class TestInference:
         for name in ("BatchNorm2d", "SyncBatchNorm"):
             assert plan_of(typed(name, momentum=None)).output_shape == IMAGE
 
+    @pytest.mark.parametrize("name", ["BatchNorm2d", "SyncBatchNorm"])
+    def test_batch_norm_without_eps_is_refused_because_torch_refuses_it_on_the_first_batch(self, name: str) -> None:
+        with pytest.raises(ValueError, match="eps must be positive"):
+            by_hand(name, {"eps": 0}, IMAGE)(batch(IMAGE))
+        stack, problems = parse({"layers": [typed(name, eps=0)]})
+        (problem,) = problems or make_plan(stack, IMAGE)[1]
+        assert "eps must be" in problem.message
+
     def test_a_window_larger_than_the_input_is_fine_where_ceil_mode_makes_it_so(self) -> None:
         pool = typed("MaxPool2d", kernel_size=2, ceil_mode=True)
         assert plan_of(pool, shape=(3, 1, 5)).output_shape == nn.MaxPool2d(2, ceil_mode=True)(torch.ones(3, 1, 5)).shape
@@ -106,7 +114,7 @@ REFUSED: list[tuple[list[Any], tuple[int, ...], list[str]]] = [
     (["Tanh", typed("BatchNorm2d", num_features=9)], IMAGE, ["layers[1] BatchNorm2d: num_features (=9) must be 3, the"
         " size arriving from layers[0] Tanh (3×32×32)\n  hint: " + SIZE.format("num_features")]),
     ([typed("LayerNorm", normalized_shape=[5, 5])], IMAGE, ["layers[0] LayerNorm: normalized_shape (=[5, 5]) must be"
-        " [32, 32], the size arriving from the input (3×32×32)\n  hint: " + SIZE.format("normalized_shape")]),
+        " [32, 32], the size arriving from the input (3×32×32)"]),
     ([conv(in_channels=4, kernel_size=33)], IMAGE, ["layers[0] Conv2d: in_channels (=4) must be 3, the size arriving"
         " from the input (3×32×32)\n  hint: " + SIZE.format("in_channels"),
         "layers[0] Conv2d: its 33×33 window is larger than the 32×32 that arrives"]),
@@ -163,7 +171,7 @@ def test_codes_and_paths_name_the_value_at_fault() -> None:
         ("bad-value", ("layers", 0, "groups")): [conv(groups=2)],
         ("wrong-dimensions", ("layers", 0)): ["BatchNorm3d"],
         ("bad-value", ("layers", 1, "end_dim")): [None, typed("Flatten", end_dim=4)],
-        ("empty-shape", ("layers", 0)): [conv(kernel_size=40)],
+        ("empty-shape", ("layers", 0, "kernel_size")): [conv(kernel_size=40)],
         ("batch-lost", ("layers", 0, "start_dim")): [typed("Flatten", start_dim=0)],
         ("wrong-dtype", ("layers", 0, "dtype")): [conv(dtype="float64")],
         ("refused-by-torch", ("layers", 1)): ["Tanh", typed("PixelShuffle", upscale_factor=2)],

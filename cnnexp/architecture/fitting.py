@@ -77,11 +77,15 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
         if name in params and _as_shape(params[name]) != _as_shape(arrives):
             must = f"{name} (={shown(params[name])}) must be {shown(arrives)}"
             text = f"{layer.label}: {must}, the size arriving from {_origin_and_shape(earlier, shape)}"
-            problems.append(Problem("wrong-size", (*layer.path, name), text, f"leave {name} out to have it inferred"))
+            hint = None if name == "normalized_shape" else f"leave {name} out to have it inferred"
+            problems.append(Problem("wrong-size", (*layer.path, name), text, hint))
             params[name] = arrives
         params.setdefault(name, arrives)
     order = [p for p in layer.component.parameters if p in params]
     ordered = {p: params[p] for p in order} | params
+    groups = params.get("groups")
+    if problems and isinstance(groups, int) and shape[0] % groups:
+        return None, problems  # what arrives cannot be grouped either; torch would say so in its own words
     if problem := _window_too_large(layer, ordered, shape, earlier):
         return None, [*problems, problem]
     return MappingProxyType(ordered), problems
@@ -169,7 +173,7 @@ def _window_too_large(
     spreading = " (spread by its dilation)" if any(d != 1 for _, d in sizes) else ""
     window = f"its {times(extents)} window{spreading}"
     text = f"{layer.label}: {window} is larger than the {times(shape[1:])} that arrives{padded}"
-    return Problem("empty-shape", layer.path, text, _journey(earlier, shape))
+    return Problem("empty-shape", (*layer.path, "kernel_size"), text, _journey(earlier, shape))
 
 
 def _journey(earlier: Sequence[Placed], shape: Shape) -> str | None:

@@ -5,6 +5,7 @@ The Plan is the hub: everything that talks about an architecture (table, source,
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from cnnexp.architecture.stack import Layer, Stack
 from cnnexp.components import Component
 from cnnexp.errors import Path, Problem
 
+_MOST = 2**50  # numbers in a sample; beyond it torch cannot count a batch
 _BATCH = 2  # batch norm in training mode wants more than one sample
 
 
@@ -182,6 +184,8 @@ def make_plan(
     """
     layers: list[PlannedLayer] = []
     problems: list[Problem] = []
+    if math.prod(input_shape) > _MOST:
+        return Plan((), input_shape, dtype, whole=False), []  # told where the shape is checked
     arriving = torch.empty((_BATCH, *input_shape), dtype=getattr(torch, dtype), device="meta")
     field = measures.whole(input_shape)
     with warnings.catch_warnings():

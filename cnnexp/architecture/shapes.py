@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from cnnexp.architecture.rules import spread
@@ -32,8 +31,8 @@ def leaving(module: Any, arriving: Tensor) -> Any:
     if type(module) in (*_CONVOLUTIONS, *_TRANSPOSED) and module.padding_mode == "zeros":
         sizes = _transposed(module, arriving) if type(module) in _TRANSPOSED else _convolved(module, arriving)
         return arriving.new_empty((arriving.shape[0], module.out_channels, *sizes), dtype=module.weight.dtype)
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return torch.empty_like(arriving)  # with momentum null it asks for a number, which the meta device has not
+    if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is None:
+        module.momentum = 0.0  # with null it asks for a number, which the meta device has not
     return module(arriving)
 
 

@@ -94,7 +94,8 @@ def parse(model: Any) -> tuple[Stack, list[Problem]]:
         )
         if "layers" not in model and (near := closest("layers", map(str, model))):
             text += f"; is '{near}' meant to be it?"
-        return nothing, [*problems, Problem("no-layers", ("layers",) if "layers" in model else (), text)]
+        path: Path = ("layers",) if "layers" in model else (near,) if near else ()
+        return nothing, [*problems, Problem("no-layers", path, text)]
     present = [(i, entry) for i, entry in enumerate(entries) if entry is not None]
     if not present:
         return nothing, [

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cnnexp.config import reading
-from cnnexp.config.diagnose import HYDRAS, explain
+from cnnexp.config.diagnose import HYDRAS, apply, explain
 from cnnexp.config.locate import Locator, Source, as_path
 from cnnexp.data.look import look
 from cnnexp.errors import ConfigError, Path, Problem, key_path, reason
@@ -183,26 +183,17 @@ def load_file(file: str | FilePath, overrides: Sequence[str] = ()) -> Config:
     path = FilePath(file)
     node = reading.read(path)
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError([Problem("not-a-mapping", (), "a config must be a mapping", where=reading.shown(path))])
+        raise ConfigError([_no_mapping("a config", path)])
     loaded = OmegaConf.load(path)
     assert isinstance(loaded, DictConfig)
     OmegaConf.set_struct(loaded, True)
-    problems = []
-    for text in overrides:
-        key, separator, _ = text.partition("=")
-        try:
-            if not separator:
-                raise ValueError("must be key=value")
-            known = OmegaConf.select(loaded, key.lstrip("+"), default=_ABSENT) is not _ABSENT
-            if not known and not key.startswith("+"):
-                raise ValueError(f"there is no key '{key}' in {reading.shown(path)}")
-            addition = OmegaConf.from_dotlist([text.lstrip("+")])
-            OmegaConf.set_struct(loaded, False)
-            loaded.merge_with(addition)
-        except (OmegaConfBaseException, ValueError) as error:
-            problems.append(Problem("bad-override", (), reason(error), where=f"override '{text}'"))
+    problems = apply(loaded, overrides)
     locator = Locator([Source(path, ())], _keys(overrides), _raw(loaded))
     return _config(loaded, locator, tuple(overrides), problems)
+
+
+def _no_mapping(what: str, file: FilePath) -> Problem:
+    return Problem("not-a-mapping", (), f"{what} must be a mapping", where=f"{reading.shown(file)}:1:1")
 
 
 def _config(composed: DictConfig, locator: Locator, texts: tuple[str, ...], problems: list[Problem]) -> Config:
@@ -234,13 +225,10 @@ def of_model(model: Mapping[str, Any] | FilePath, data: Mapping[str, Any]) -> Co
     if isinstance(model, FilePath):
         node = reading.read(model)
         if not isinstance(node, yaml.MappingNode):
-            raise ConfigError([Problem("not-a-mapping", (), "a model must be a mapping", where=reading.shown(model))])
+            raise ConfigError([_no_mapping("a model", model)])
         model = {str(k): v for k, v in OmegaConf.load(model).items() if k != "defaults"}
     composed = OmegaConf.create({"data": dict(data), "model": dict(model)})
     return _config(composed, Locator(sources, [], _raw(composed)), (), [])
-
-
-_ABSENT: Any = object()
 
 
 def _keys(overrides: Sequence[str]) -> list[tuple[str, str]]:
@@ -266,7 +254,7 @@ def _plain(parent: DictConfig | ListConfig, key: Any, path: Path, problems: list
     try:
         if OmegaConf.is_missing(parent, key):
             text = f"{key_path(path)} must be given"
-            problems.append(Problem("missing-value", path, text, f"add {key_path(path)}=… to the command"))
+            problems.append(Problem("missing-value", path, text, f"add {'.'.join(map(str, path))}=… to the command"))
             return None
         value = parent[key]
     except OmegaConfBaseException as error:

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from cnnexp.config import defaults
 from cnnexp.config.locate import as_path
-from cnnexp.errors import ConfigError, Problem, did_you_mean, key_path, reason
+from cnnexp.config.overrides import form, parse, where
+from cnnexp.errors import ConfigError, Path, Problem, did_you_mean, key_path, reason
 
-HYDRAS = (HydraException, OmegaConfBaseException, ValueError, AttributeError)
+HYDRAS = (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, RecursionError, OSError)
 """What Hydra raises for mistakes in configs and overrides."""
 
 
@@ -34,12 +36,12 @@ def explain(loader: Any, config_name: str, texts: Sequence[str]) -> tuple[list[s
     Raises:
         ConfigError: the config files themselves cannot be composed.
     """
-    parsed, problems = _parse(texts)
+    parsed, problems = parse(texts)
     chosen: list[Override] = []
     for override in parsed:
-        if found := _bad_choice(loader, override) or _bad_form(override):
+        if found := _bad_choice(loader, override) or form(override):
             problems.append(found)
-        elif _is_group(loader, override):
+        elif _is_group(loader, override) and not isinstance(override.value(), dict):
             chosen.append(override)
     asked = chosen
     base, chosen = _compose(loader, config_name, asked, problems)
@@ -47,7 +49,7 @@ def explain(loader: Any, config_name: str, texts: Sequence[str]) -> tuple[list[s
     good: list[str] = []
     for override in parsed:
         text = str(override.input_line)
-        if _where(override) in bad or override in asked:
+        if where(override) in bad or override in asked:
             good += [text] if override in chosen else []
             continue
         text, found = _value(base, override)
@@ -60,33 +62,8 @@ def explain(loader: Any, config_name: str, texts: Sequence[str]) -> tuple[list[s
     return good, problems
 
 
-def _parse(texts: Sequence[str]) -> tuple[list[Override], list[Problem]]:
-    parser, parsed, problems = OverridesParser.create(), [], []
-    for text in texts:
-        try:
-            parsed.append(parser.parse_override(text))
-        except HydraException as error:
-            if "=" not in text and not text.startswith("~"):
-                message, hint = "an override is written key=value", None
-            else:
-                message, hint = (
-                    f"cannot be read: {reason(error)}",
-                    f"quote it for the shell and for Hydra: '{text.partition('=')[0]}=\"{text.partition('=')[2]}\"'",
-                )
-            problems.append(Problem("bad-override", (), message, hint, f"override '{text}'"))
-    return parsed, problems
-
-
-def _where(override: Override) -> str:
-    return f"override '{override.input_line}'"
-
-
 def _is_group(loader: Any, override: Override) -> bool:
     return bool(loader.get_group_options(override.key_or_group))
-
-
-def _groups(loader: Any) -> list[str]:
-    return [g for g in loader.list_groups("") if g != "hydra"]
 
 
 def _bad_choice(loader: Any, override: Override) -> Problem | None:
@@ -96,45 +73,27 @@ def _bad_choice(loader: Any, override: Override) -> Problem | None:
         return None
     value = override.value()
     names = value if isinstance(value, list) else [value]
+    if isinstance(value, dict):
+        return None  # values of the group, not a choice
     for name in names:
-        if name is None or name in options:
+        if isinstance(name, str) and name in options:
             continue
         if not isinstance(name, str):
             text = f"'{override.key_or_group}' is chosen by name: {', '.join(options)}"
-            return Problem("unknown-choice", (), text, where=_where(override))
+            return Problem("unknown-choice", (), text, where=where(override))
         if ".." in name.split("/") or name.startswith("/"):
             text = f"'{name}' lies outside the config folders"
-            return Problem(
-                "outside-conf", (), text, "copy the file into conf/ and name it from there", _where(override)
-            )
+            return Problem("outside-conf", (), text, "copy the file into conf/ and name it from there", where(override))
         if any(name == f"{folder}/{option}" for folder, option in _nested(loader, override.key_or_group, name)):
             continue
         text = f"there is no {override.key_or_group} '{name}'{did_you_mean(name, options)}"
-        return Problem("unknown-choice", (), text, f"choose one of {', '.join(options)}", _where(override))
+        return Problem("unknown-choice", (), text, f"choose one of {', '.join(options)}", where(override))
     return None
 
 
 def _nested(loader: Any, group: str, name: str) -> list[tuple[str, str]]:
     folder, _, _ = name.rpartition("/")
     return [(folder, option) for option in loader.get_group_options(f"{group}/{folder}")] if folder else []
-
-
-def _bad_form(override: Override) -> Problem | None:
-    text = str(override.input_line)
-    if override.is_delete() and any(isinstance(p, int) for p in as_path(override.key_or_group)):
-        message = "an entry of a list cannot be deleted from the command line"
-        return Problem(
-            "bad-override", (), message, f"set it to null to leave it out: {text.lstrip('~')}=null", _where(override)
-        )
-    if override.is_sweep_override():
-        return Problem(
-            "sweep-without-multirun",
-            (),
-            "several values need --multirun",
-            "or quote the value to mean one text",
-            _where(override),
-        )
-    return None
 
 
 def _compose(
@@ -146,12 +105,19 @@ def _compose(
         ConfigError: the files cannot be composed even without the choices.
     """
     kept: list[Override] = []
-    config = _load(loader, config_name, kept, problems)
+    try:
+        config = _load(loader, config_name, kept, problems)
+    except ConfigError as error:
+        told = defaults.check(loader, config_name, None)
+        raise ConfigError([*problems, *told] if told else error.problems) from None
     for override in chosen:
         try:
             config = _load(loader, config_name, [*kept, override], [])
         except ConfigError as error:
-            problems += [p if p.where else replace(p, where=_where(override)) for p in error.problems]
+            value = override.value()
+            names = value if isinstance(value, list) else [value]
+            told = [p for n in names for p in defaults.check(loader, f"{override.key_or_group}/{n}", config)]
+            problems += told or [p if p.where else replace(p, where=where(override)) for p in error.problems]
         else:
             kept.append(override)
     return config, kept
@@ -172,6 +138,8 @@ def _value(base: DictConfig, override: Override) -> tuple[str, Problem | None]:
     """The override as Hydra should get it, and the problem of a key that does not exist."""
     text, path = str(override.input_line), as_path(override.key_or_group)
     node: Any = base
+    if found := _unknown_inside(base, override, path):
+        return text, found
     for depth, part in enumerate(path):
         below = _child(node, part)
         if below is not _ABSENT:
@@ -189,11 +157,27 @@ def _value(base: DictConfig, override: Override) -> tuple[str, Problem | None]:
             message = (
                 f"there is no entry {part} in {key_path(path[:depth])}, which has {len(node)} (0 to {len(node) - 1})"
             )
-            return text, Problem("unknown-key", path, message, where=_where(override))
+            return text, Problem("unknown-key", path, message, where=where(override))
         message = f"there is no key '{part}'{place}{did_you_mean(str(part), known)}"
         hint = f"the keys there are {', '.join(known)}" if known and "did you mean" not in message else None
-        return text, Problem("unknown-key", path, message, hint, _where(override))
-    return text, None
+        return text, Problem("unknown-key", path, message, hint, where(override))
+    merges = isinstance(node, DictConfig) and "type" in node and not override.is_delete()
+    return f"++{text.lstrip('+')}" if merges and isinstance(override.value(), dict) else text, None
+
+
+def _unknown_inside(base: DictConfig, override: Override, path: Path) -> Problem | None:
+    """The problem of a mapping that is merged into a section and brings a key which the section has not."""
+    node: Any = base
+    for part in path:
+        node = _child(node, part)
+    if override.is_add() or override.is_delete() or not isinstance(node, DictConfig) or "type" in node:
+        return None
+    value = override.value()
+    unknown = [str(k) for k in value if k not in node] if isinstance(value, dict) else []
+    if not unknown or path[:1] == ("model",):
+        return None
+    message = f"there is no key '{unknown[0]}' in {key_path(path)}{did_you_mean(unknown[0], map(str, node))}"
+    return Problem("unknown-key", path, message, where=where(override))
 
 
 _ABSENT: Any = object()
@@ -215,5 +199,22 @@ def _refused(loader: Any, config_name: str, chosen: list[str], text: str, overri
     try:
         loader.load_configuration(config_name, [*chosen, text], run_mode=RunMode.RUN)
     except HYDRAS as error:
-        return Problem("bad-override", (), reason(error.__cause__ or error), where=_where(override))
+        return Problem("bad-override", (), reason(error.__cause__ or error), where=where(override))
     return None
+
+
+def apply(config: DictConfig, texts: Sequence[str]) -> list[Problem]:
+    """Apply overrides to a config that was read from one file; returns the problems of those that cannot be."""
+    parsed, problems = parse(texts)
+    for override in parsed:
+        found = form(override)
+        text = str(override.input_line)
+        if found is None:
+            text, found = _value(config, override)
+        if found is None:
+            try:
+                ConfigLoaderImpl._apply_overrides_to_config(parse([text])[0], config)
+            except HYDRAS as error:
+                found = Problem("bad-override", (), reason(error.__cause__ or error), where=where(override))
+        problems += [found] if found else []
+    return problems

@@ -13,6 +13,7 @@ import yaml
 from cnnexp.config import reading
 from cnnexp.errors import Path, Problem
 
+_USER = re.compile(r"^layers\[\d+\]( \w+:)?")
 _REFERENCE = re.compile(r"^\$\{([A-Za-z_][\w.\[\]]*)\}$")
 
 
@@ -60,7 +61,12 @@ class Locator:
             own = as_path(key)
             if own == path[: len(own)]:
                 return f"override '{text}'"
-        return self._in_files(path)
+        return self._in_files(path) or self._beneath(path)
+
+    def _beneath(self, path: Path) -> str | None:
+        """The override that set something below a path which no file holds."""
+        below = (text for key, text in reversed(self.overrides) if path and as_path(key)[: len(path)] == path)
+        return next((f"override '{text}'" for text in below), None)
 
     def _reference(self, path: Path) -> Path | None:
         """The key path that the value at `path`, or the value of an ancestor, refers to."""
@@ -99,7 +105,7 @@ class Locator:
                     return mark
             for source in reversed(self.sources):
                 if source.package == path[:length]:
-                    return reading.shown(source.file)
+                    return f"{reading.shown(source.file)}:1:1"
         return None
 
     def _find(self, source: Source, path: Path) -> str | None:
@@ -124,6 +130,12 @@ def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, y
         for key, value in node.value:
             if key.value == str(part):
                 return value, key.start_mark
+        for key, value in node.value:
+            if key.value == "<<":
+                for inner in reading.merged(value):
+                    found, mark = _child(inner, part)
+                    if mark is not None:
+                        return found, mark
     return None, None
 
 
@@ -131,13 +143,10 @@ def _merged(problems: Iterable[Problem]) -> list[Problem]:
     """One problem for what was written once and used several times, naming all the users."""
     groups: dict[tuple[str | None, str], list[Problem]] = {}
     for problem in problems:
-        user, colon, what = problem.message.partition(": ")
-        groups.setdefault(
-            (problem.where, what if colon and user.startswith("layers[") else problem.message), []
-        ).append(problem)
+        groups.setdefault((problem.where, _USER.sub("", problem.message)), []).append(problem)
     merged = []
     for first, *others in groups.values():
-        users = [p.message.partition(":")[0] for p in others]
+        users = [m[0] for p in others if (m := re.match(r"layers\[\d+\]( \w+)?(?=:)|layers\[\d+\]", p.message))]
         also = f" (also in {', '.join(dict.fromkeys(users))})" if users and first.where else ""
         merged += [replace(first, message=first.message + also)] if also or not others else [first, *others]
     return merged

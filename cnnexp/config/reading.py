@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 
 import yaml
 
-from cnnexp.errors import ConfigError, Problem
+from cnnexp.errors import ConfigError, Problem, reason
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -84,6 +84,7 @@ class _Census:
     anchors: dict[str, int] = field(default_factory=dict)
     aliases: int = 0
     total: int = 0
+    inside_itself: bool = False
 
     def add(self, nodes: int) -> None:
         if self.stack:
@@ -108,6 +109,9 @@ def _check_events(text: str, file: FilePath) -> None:
         if tag := getattr(event, "tag", None):
             raise _refusal(file, line, column, f"the tag '{tag}' is not allowed: a config is plain data", None)
         _count(event, census)
+        if census.inside_itself:
+            alias = f"*{getattr(event, 'anchor', '')}"
+            raise _refusal(file, line, column, f"the alias '{alias}' stands inside what it stands for", None)
         if len(census.stack) > MAX_DEPTH:
             raise _refusal(file, line, column, f"nested deeper than {MAX_DEPTH} levels", None)
         if census.aliases > MAX_ALIASES or census.size() > MAX_NODES:
@@ -120,6 +124,7 @@ def _check_events(text: str, file: FilePath) -> None:
 def _count(event: yaml.Event, census: _Census) -> None:
     if isinstance(event, yaml.AliasEvent):
         census.aliases += 1
+        census.inside_itself = any(open_.anchor == event.anchor for open_ in census.stack)
         census.add(census.anchors.get(str(event.anchor), 1))
     elif isinstance(event, yaml.CollectionStartEvent):
         census.stack.append(_Open(event.anchor))
@@ -136,6 +141,8 @@ def _check_keys(node: yaml.Node, file: FilePath, seen: set[int]) -> None:
     if id(node) in seen:
         return
     seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        _check_reference(node, file)
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _check_keys(item, file, seen)
@@ -145,6 +152,11 @@ def _check_keys(node: yaml.Node, file: FilePath, seen: set[int]) -> None:
             line, column = key.start_mark.line + 1, key.start_mark.column + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise _refusal(file, line, column, "a key must be a single text, not a list or a mapping", None)
+            if key.tag.endswith(":null"):
+                raise _refusal(file, line, column, "a key must be a single text, not null", None)
+            if key.tag.endswith(":merge") and not all(isinstance(m, yaml.MappingNode) for m in merged(value)):
+                text = f"'<<' merges a mapping or a list of mappings into this one, not '{value.value}'"
+                raise _refusal(file, line, column, text, None)
             if key.value in keys:
                 text = f"the key '{key.value}' stands here a second time; the first is in line {keys[key.value]}"
                 raise _refusal(file, line, column, text, "keep one of them")
@@ -152,23 +164,60 @@ def _check_keys(node: yaml.Node, file: FilePath, seen: set[int]) -> None:
             _check_keys(value, file, seen)
 
 
+def merged(value: yaml.Node) -> list[yaml.Node]:
+    """The nodes that a `<<` merges: the one that stands there, or those of the list."""
+    return list(value.value) if isinstance(value, yaml.SequenceNode) else [value]
+
+
+def _check_reference(node: yaml.ScalarNode, file: FilePath) -> None:
+    start = node.value.rfind("${")
+    if start >= 0 and "}" not in node.value[start:]:
+        mark, reference = node.start_mark, node.value[start:].split("\n")[0]
+        text = f"the reference '{reference}' cannot be read"
+        raise _refusal(file, mark.line + 1, mark.column + 1, text, "references are written ${model.stride}")
+
+
+def _unquoted(text: str) -> tuple[int, int, str] | None:
+    """Line, column and text of the first unquoted `${…}` inside `{…}` or `[…]`, which YAML reads as brackets."""
+    depth, quote, before = 0, "", ""
+    for position, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'" and before in ("", "[", "{", ",", ":", "-", "\n"):
+            quote = char
+        elif depth and (found := re.match(r"\$\{[^}\n\"']*\}", text[position : position + 200])):
+            line = text.count("\n", 0, position)
+            return line + 1, position - text.rfind("\n", 0, position), found[0]
+        elif char in "[{":
+            depth += 1
+        elif char in "]}":
+            depth = max(0, depth - 1)
+        before = before if char == " " else char
+    return None
+
+
 def _syntax_error(text: str, file: FilePath, error: yaml.YAMLError) -> ConfigError:
+    if found := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - text.rfind("\n", 0, found.start())
+        message = f"not valid YAML: the control character #x{ord(found[0]):04x} is not allowed"
+        return _refusal(file, line, column, message, None)
+    if reference := _unquoted(text):
+        message = f"{reference[2]} must be quoted inside {{…}} and […]"
+        return _refusal(file, reference[0], reference[1], message, f'write "{reference[2]}"')
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem, context = (getattr(error, name, None) or "" for name in ("problem", "context"))
     if mark is None:
-        return _refusal(file, 1, 1, f"not valid YAML: {error}", None)
+        return _refusal(file, 1, 1, f"not valid YAML: {reason(error)}", None)
+    if "end of stream" in problem and "quoted scalar" in context:
+        opened = getattr(error, "context_mark", mark)
+        message = "not valid YAML: the quote that opens here is never closed"
+        return _refusal(file, opened.line + 1, opened.column + 1, message, None)
     lines = text.splitlines()
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    for match in re.finditer(r"\$\{[^}\"']*\}", line):
-        before = line[: match.start()]
-        in_flow = before.count("{") + before.count("[") > before.count("}") + before.count("]")
-        if in_flow and before.count('"') % 2 == 0 and before.count("'") % 2 == 0:
-            message = f"{match[0]} must be quoted inside {{…}} and […]"
-            return _refusal(file, mark.line + 1, match.start() + 1, message, f'write "{match[0]}"')
-    if "\t" in line[: len(line) - len(line.lstrip())]:
+    line_text = lines[mark.line] if mark.line < len(lines) else ""
+    if "\t" in line_text[: len(line_text) - len(line_text.lstrip())]:
         return _refusal(file, mark.line + 1, 1, "the line is indented with a tab", "indent with spaces")
-    problem = getattr(error, "problem", None) or "it cannot be read"
-    context = getattr(error, "context", None)
-    message = f"not valid YAML: {problem}" + (f" {context}" if context else "")
+    message = f"not valid YAML: {problem or 'it cannot be read'}" + (f" {context}" if context else "")
     return _refusal(file, mark.line + 1, mark.column + 1, message, _syntax_cure(problem))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from cnnexp.errors import Problem, reason
 
+_MOST = 2**50
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
@@ -60,6 +62,10 @@ def look(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
 
 def check(data: Mapping[str, Any]) -> list[Problem]:
     """The problems of a data section against the data set itself: shape, classes, a batch larger than the set."""
+    shape = data.get("shape")
+    if isinstance(shape, list) and all(isinstance(s, int) for s in shape) and math.prod(shape) > _MOST:
+        text = f"data.shape: a sample of {'×'.join(map(str, shape))} is larger than torch can count"
+        return [Problem("too-large", ("data", "shape"), text)]
     facts = _facts(data)
     if facts is None:
         return []

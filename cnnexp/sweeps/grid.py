@@ -34,11 +34,11 @@ class Point:
     changed: tuple[str, ...]
 
 
-def check_all(composer: Composer, overrides: Sequence[str]) -> list[Point]:
+def expand(composer: Composer, overrides: Sequence[str]) -> list[Point]:
     """Compose and check every point of a grid.
 
     Raises:
-        ConfigError: some point cannot be run, or nothing is swept; each problem is named with its point.
+        ConfigError: nothing can be composed, or nothing is swept.
     """
     parser = OverridesParser.create(config_loader=composer.loader)
     try:
@@ -53,19 +53,25 @@ def check_all(composer: Composer, overrides: Sequence[str]) -> list[Point]:
         raise ConfigError([Problem("nothing-swept", (), text, "for example --multirun model.activation=relu,sigmoid")])
     swept = {o.get_key_element() for o in parsed if o.is_sweep_override()}
     points: list[Point] = []
-    problems: dict[Problem, str] = {}
     for texts in grid:
         config = composer.compose(texts)
-        verdict = verify(config)
         changed = tuple(t for t in texts if t.partition("=")[0] in swept)
-        points.append(Point(tuple(texts), config, verdict, changed))
-        for problem in verdict.problems:
-            problems.setdefault(problem, " ".join(changed))
-    if problems:
-        raise ConfigError(
-            [replace(p, message=f"{p.message} [{point}]") if point else p for p, point in problems.items()]
-        )
+        points.append(Point(tuple(texts), config, verify(config), changed))
     return points
+
+
+def refuse(points: Sequence[Point]) -> None:
+    """Let no point run when one of them cannot.
+
+    Raises:
+        ConfigError: some point has problems; each problem is named with the first point that has it.
+    """
+    problems: dict[Problem, str] = {}
+    for point in points:
+        for problem in point.verdict.problems:
+            problems.setdefault(problem, " ".join(point.changed))
+    if problems:
+        raise ConfigError([replace(p, message=f"{p.message} [{at}]") if at else p for p, at in problems.items()])
 
 
 def launch(

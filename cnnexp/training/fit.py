@@ -76,7 +76,7 @@ def run(job: Job) -> Path:
         if problems:
             raise ConfigError(problems)
         dataset = load(config["data"])
-        model = job.plan.build(config["seed"])
+        model = _built(job.plan, config["seed"])
         if config["checkpoint"]:
             warm_start(model, config["checkpoint"])
         data = _data_module(config, dataset)
@@ -122,6 +122,19 @@ def _recorded(
         _finish(record, follows, "failed", ledger, error=said)
         raise RunError(f"the run failed: {said}", record.path) from error
     return record.path
+
+
+def _built(plan: Plan, seed: int) -> torch.nn.Sequential:
+    """The network with its weights.
+
+    Raises:
+        ConfigError: a layer asks for a device that this machine has not, or for more memory.
+    """
+    try:
+        return plan.build(seed)
+    except (RuntimeError, AssertionError, MemoryError) as error:
+        text = f"the network cannot be built on this machine: {reason(error)}"
+        raise ConfigError([Problem("cannot-build", ("model", "layers"), text)]) from None
 
 
 def _ledger(config: Mapping[str, Any], record: Record) -> Ledger:
