@@ -27,6 +27,7 @@ class Rule:
         above: the number that the value must exceed.
         below: the number that the value must not reach.
         choices: the texts that are allowed; numbers pass.
+        share: whether a number with a fraction is a share of the whole, so that it must not exceed 1.
     """
 
     least: float | None = None
@@ -34,6 +35,7 @@ class Rule:
     above: float | None = None
     below: float | None = None
     choices: tuple[str, ...] = ()
+    share: bool = False
 
     def complaint(self, value: Any) -> str | None:
         """What is wrong with `value`, as `must be …, not …`, or None."""
@@ -45,17 +47,31 @@ class Rule:
             return None if allowed else f"must be one of {', '.join(self.choices)}, not {shown(value)}"
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
-        if self.least is not None and self.most is not None and not self.least <= value <= self.most:
-            return f"must be between {self.least:g} and {self.most:g}, not {shown(value)}"
-        if self.least is not None and not value >= self.least:
-            return f"must be at least {self.least:g}, not {shown(value)}"
-        if self.most is not None and not value <= self.most:
-            return f"must be at most {self.most:g}, not {shown(value)}"
-        if self.below is not None and not value < self.below:
-            return f"must be less than {self.below:g}, not {shown(value)}"
-        if self.above is not None and not value > self.above:
-            return f"must be greater than {self.above:g}, not {shown(value)}"
+        if bound := self._broken(value):
+            return f"must be {bound}, not {shown(value)}"
         return None
+
+    def _broken(self, value: float) -> str | None:
+        """The bound that a number breaks, as `at least 1`, or None."""
+        least, most, above, below = self.least, self.most, self.above, self.below
+        if least is not None and most is not None and not least <= value <= most:
+            return f"between {_bare(least)} and {_bare(most)}"
+        if least is not None and not value >= least:
+            return f"at least {_bare(least)}"
+        if most is not None and not value <= most:
+            return f"at most {_bare(most)}"
+        if below is not None and not value < below:
+            return f"less than {_bare(below)}"
+        if above is not None and not value > above:
+            return f"greater than {_bare(above)}"
+        if self.share and value > 1 and not float(value).is_integer():
+            return "a whole number, or a share between 0 and 1"
+        return None
+
+
+def _bare(bound: float) -> str:
+    """A bound as people write it: without an exponent, and without a fraction where there is none."""
+    return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
 
 
 def unannotated(name: str, default: Any) -> Any:
@@ -84,6 +100,8 @@ def fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
     if annotation is str:
         return isinstance(value, str)
+    if origin is collections.abc.Mapping:
+        return isinstance(value, Mapping)
     if origin in _SEQUENCES or annotation in _SEQUENCES or _is_named(annotation, "Size"):
         return isinstance(value, (list, tuple)) and _items_fit(value, annotation)
     if _is_named(annotation, "Tensor"):
@@ -101,9 +119,10 @@ def _items_fit(values: Any, annotation: Any) -> bool:
 
 
 def _worth_saying(union: Any) -> list[Any]:
-    """The options of a union; a tensor beside a plain number is the same thing for a config."""
+    """The options of a union; beside a number, a tensor or a whole number says nothing new."""
     options = list(get_args(union))
-    return [o for o in options if not _is_named(o, "Tensor")] if {int, float} & set(options) else options
+    plain = [o for o in options if not _is_named(o, "Tensor")] if {int, float} & set(options) else options
+    return [o for o in plain if o is not int or float not in plain]
 
 
 def describe(annotation: Any, plural: bool = False) -> str:
@@ -113,15 +132,18 @@ def describe(annotation: Any, plural: bool = False) -> str:
         options = [describe(a, plural) for a in _worth_saying(annotation) if expressible(a)]
         return " or ".join(dict.fromkeys(options)) or "something that YAML cannot hold"
     if origin is Literal:
-        return "one of " + ", ".join(str(a) for a in args)
+        choices = list(dict.fromkeys(map(str, args)))
+        return choices[0] if len(choices) == 1 else "one of " + ", ".join(choices)
     words = {bool: ("true or false",) * 2, int: ("a whole number", "whole numbers"), float: ("a number", "numbers")}
-    words |= {str: ("a text", "texts"), type(None): ("null", "null")}
+    words |= {str: ("a text", "texts"), type(None): ("null", "null"), None: ("null", "null")}
     if annotation in words:
         return words[annotation][plural]
     if _is_named(annotation, "Size"):
         return "a list of whole numbers"
     if _is_named(annotation, "Tensor"):
         return "a list of numbers"
+    if origin is collections.abc.Mapping:
+        return "mappings" if plural else "a mapping"
     if annotation in _SEQUENCES:
         return "a list"
     if origin in _SEQUENCES:
@@ -141,7 +163,8 @@ def expressible(annotation: Any) -> bool:
     named = _is_named(annotation, "Size") or _is_named(annotation, "Tensor")
     if origin in _SEQUENCES:
         return all(expressible(a) for a in get_args(annotation) if a is not Ellipsis)
-    return annotation in plain or annotation in _SEQUENCES or named or origin is Literal
+    held = named or origin in (Literal, collections.abc.Mapping)
+    return annotation in plain or annotation in _SEQUENCES or held
 
 
 def shown(value: Any) -> str:

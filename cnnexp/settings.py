@@ -14,7 +14,7 @@ from cnnexp.kinds import Rule
 _ANY = Rule()
 _COUNT = Rule(least=1)
 _NOT_NEGATIVE = Rule(least=0)
-_SHARE_OR_COUNT = Rule(least=0)
+_SHARE_OR_COUNT = Rule(least=0, share=True)
 _Mapping = Mapping[str, Any]
 _Precision = Literal[
     "transformer-engine",
@@ -59,13 +59,13 @@ TRAINER: Table = {
     "min_epochs": (int | None, _NOT_NEGATIVE),
     "max_steps": (int, Rule(least=-1)),
     "min_steps": (int | None, _NOT_NEGATIVE),
-    "max_time": (str | None | _Mapping, _ANY),
+    "max_time": (str | _Mapping | None, _ANY),
     "limit_train_batches": (int | float | None, _SHARE_OR_COUNT),
     "limit_val_batches": (int | float | None, _SHARE_OR_COUNT),
     "limit_test_batches": (int | float | None, _SHARE_OR_COUNT),
     "limit_predict_batches": (int | float | None, _SHARE_OR_COUNT),
     "overfit_batches": (int | float, _SHARE_OR_COUNT),
-    "val_check_interval": (int | float | str | None | _Mapping, Rule(above=0)),
+    "val_check_interval": (int | float | str | _Mapping | None, Rule(above=0, share=True)),
     "check_val_every_n_epoch": (int | None, _COUNT),
     "num_sanity_val_steps": (int | None, Rule(least=-1)),
     "log_every_n_steps": (int | None, _NOT_NEGATIVE),
@@ -141,27 +141,40 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def check(config: Mapping[str, Any]) -> list[Problem]:
     """Every problem of a plain config's settings: unknown and missing keys, wrong types and ranges."""
-    return [
+    problems = [
         *_table({k: v for k, v in config.items() if k not in GROUPS}, RUN, (), others=GROUPS),
         *(Problem("missing-key", (), f"the config has no '{group}'") for group in GROUPS if group not in config),
         *_section(config, "trainer", TRAINER),
         *_choice(config, "data", "name", DATA),
         *_choice(config, "task", "type", TASKS),
         *_choice(config, "logger", "type", LOGGERS),
-        *_together(config),
-        *(data_check(config["data"]) if isinstance(config.get("data"), Mapping) else ()),
+    ]
+    wrong = {p.path for p in problems}
+    data, trainer, task = (_sound(config, group, wrong) for group in ("data", "trainer", "task"))
+    return [
+        *problems,
+        *_sizes(data),
+        *_monitor(data, task),
+        *(() if any(("trainer", key) in wrong for key in _ENDS) else _end(trainer)),
+        *data_check(data),
     ]
 
 
 def _choice(config: Mapping[str, Any], group: str, selector: str, tables: Mapping[str, Table]) -> Iterator[Problem]:
     section = config.get(group)
-    name = section.get(selector) if isinstance(section, Mapping) else None
-    if isinstance(section, Mapping) and name not in tables:
-        text = f"{group}.{selector} is missing" if name is None else f"unknown {group} '{name}'"
-        near = did_you_mean(str(name), tables) if name is not None else ""
-        yield Problem("unknown-name", (group, selector), text + near, f"the known ones are {', '.join(tables)}")
-    else:
-        yield from _section(config, group, tables.get(str(name), {}))
+    if not isinstance(section, Mapping):
+        yield from _section(config, group, {})
+        return
+    name = section.get(selector)
+    if isinstance(name, str) and name in tables:
+        yield from _table(section, tables[name], (group,))
+        return
+    text = f"unknown {group} '{name}'{did_you_mean(str(name), tables)}"
+    if name is None:
+        text = f"{group}.{selector} is missing"
+    elif not isinstance(name, str):
+        text = f"{group}.{selector} must be a text, not {kinds.shown(name)}"
+    yield Problem("unknown-name", (group, selector), text, f"the known ones are {', '.join(tables)}")
 
 
 def _section(config: Mapping[str, Any], group: str, table: Table) -> Iterator[Problem]:
@@ -183,23 +196,21 @@ def _table(values: Mapping[str, Any], table: Table, path: Path, others: tuple[st
             yield Problem("unknown-key", (*path, key), text)
             continue
         annotation, rule = table[key]
-        if annotation is not _Mapping and not (isinstance(value, Mapping) and _Mapping in _options(annotation)):
-            complaint = Parameter(key, annotation, EMPTY, rule).complaint(value)
-            if complaint:
-                yield Problem("bad-value", (*path, key), f"{prefix}{key} {complaint}", kinds.cure(value, annotation))
-        elif annotation is _Mapping and not isinstance(value, Mapping):
-            yield Problem("bad-value", (*path, key), f"{prefix}{key} must be a mapping, not {kinds.shown(value)}")
+        complaint = Parameter(str(key), annotation, EMPTY, rule).complaint(value)
+        if complaint:
+            yield Problem("bad-value", (*path, key), f"{prefix}{key} {complaint}", kinds.cure(value, annotation))
     for key in table:
         if key not in values and table is not TRAINER:  # Lightning's own default holds there
             yield Problem("missing-key", path, f"{prefix}{key} is missing")
 
 
-def _options(annotation: Any) -> tuple[Any, ...]:
-    return getattr(annotation, "__args__", ())
+def _sound(config: Mapping[str, Any], group: str, wrong: set[Path]) -> dict[str, Any]:
+    """The values of a group that are right in themselves, so that no value is told twice."""
+    section = config.get(group)
+    return {k: v for k, v in section.items() if (group, k) not in wrong} if isinstance(section, Mapping) else {}
 
 
-def _together(config: Mapping[str, Any]) -> Iterator[Problem]:
-    data, trainer, task = (_mapping(config, name) for name in ("data", "trainer", "task"))
+def _sizes(data: Mapping[str, Any]) -> Iterator[Problem]:
     shape, classes, names = data.get("shape"), data.get("num_classes"), data.get("class_names")
     if isinstance(names, list) and isinstance(classes, int) and len(names) != classes:
         text = f"data.class_names has {len(names)} names for {classes} classes"
@@ -209,19 +220,25 @@ def _together(config: Mapping[str, Any]) -> Iterator[Problem]:
         if isinstance(value, list) and isinstance(shape, list) and shape and len(value) not in (1, shape[0]):
             text = f"data.{key} has {len(value)} values for {shape[0]} channels"
             yield Problem("wrong-size", ("data", key), text, "give one number, or one for each channel")
-    if data.get("validation") == 0 and str(task.get("monitor", "")).startswith("val_"):
-        text = f"task.monitor is {task['monitor']}, but there is no validation set: data.validation is 0"
+
+
+def _monitor(data: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[Problem]:
+    monitor, metrics = task.get("monitor"), task.get("metrics")
+    if data.get("validation") == 0 and str(monitor).startswith("val_"):
+        text = f"task.monitor is {monitor}, but there is no validation set: data.validation is 0"
         yield Problem("no-validation", ("task", "monitor"), text, "set task.monitor=train_loss task.mode=min")
+    if monitor is None or not isinstance(metrics, Mapping):
+        return
+    names = [f"{s}_{m}" for s in ("val", "train") for m in ("loss", *metrics)]
+    if monitor not in names:
+        text = f"task.monitor '{monitor}' is not measured{did_you_mean(str(monitor), names)}"
+        yield Problem("unknown-metric", ("task", "monitor"), text, f"measured are {', '.join(names)}")
+
+
+_ENDS = ("max_epochs", "max_steps", "max_time")
+
+
+def _end(trainer: Mapping[str, Any]) -> Iterator[Problem]:
     if trainer.get("max_epochs") in (None, -1) and trainer.get("max_steps") == -1 and not trainer.get("max_time"):
         text = "the training has no end: trainer.max_epochs, max_steps and max_time are all open"
         yield Problem("no-end", ("trainer", "max_epochs"), text, "set one of them")
-    if task.get("monitor") is not None and "metrics" in task and isinstance(task["metrics"], Mapping):
-        names = [f"{s}_{m}" for s in ("val", "train") for m in ("loss", *task["metrics"])]
-        if task["monitor"] not in names:
-            text = f"task.monitor '{task['monitor']}' is not measured{did_you_mean(str(task['monitor']), names)}"
-            yield Problem("unknown-metric", ("task", "monitor"), text, f"measured are {', '.join(names)}")
-
-
-def _mapping(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    section = config.get(name)
-    return section if isinstance(section, Mapping) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -71,12 +71,13 @@ def verify(config: Config) -> Verdict:
     """
     values = settings.completed(config.values)
     lost = _unchosen(config)
-    found = settings.check(values)
+    first = _first(config)
+    told = _news(config, values, settings.check(values), lost)
     plan = None
-    if not (config.problems or found) or config.touches(*(key for key in _TORCH if key not in lost)):
-        plan, more = _network(values, planned=lost.isdisjoint(_SHAPING))
-        found += more
-    return Verdict(values, plan, (*_first(config), *_news(config, values, found, lost)))
+    if not (first or told) or config.touches(*(key for key in _TORCH if key not in lost)):
+        plan, found = _network(values, planned=lost.isdisjoint(_SHAPING))
+        told += _news(config, values, found, lost, told)
+    return Verdict(values, plan, (*first, *config.locator.locate(told)))
 
 
 def _unchosen(config: Config) -> set[str]:
@@ -101,13 +102,15 @@ def _first(config: Config) -> list[Problem]:
     ]
 
 
-def _news(config: Config, values: Mapping[str, Any], found: list[Problem], lost: set[str]) -> list[Problem]:
-    """The problems, located, without those that only follow from one that composing has told already."""
-    known = {p.path for p in config.problems if p.path}
-    places = {p.where for p in config.problems if p.where}
+def _news(
+    config: Config, values: Mapping[str, Any], found: list[Problem], lost: set[str], told: Sequence[Problem] = ()
+) -> list[Problem]:
+    """The problems, located, without those of a value that is told of already, there or where it was referred to."""
+    before = [p for p in (*config.problems, *told) if p.path]
+    known = {p.path for p in before}
+    seen = {(p.where, repr(_at(values, p.path))) for p in before if p.where}
     own = [p for p in found if p.path not in known and not lost.intersection(p.path[:1]) and not _beneath(p, known)]
-    located = config.locator.locate(own)
-    return [p for p in located if p.where not in places or _at(values, p.path) is not None]
+    return [p for p in config.locator.locate(own) if (p.where, repr(_at(values, p.path))) not in seen]
 
 
 def _beneath(problem: Problem, known: set[Path]) -> bool:

@@ -227,6 +227,21 @@ def test_problems_of_a_file_that_cannot_be_read_as_json(cnnexp: Cnnexp, files: d
     assert [p["where"].partition(":")[0] for p in json.loads(said.out)["problems"]] == ["conf/model/mine.yaml"]
 
 
+def test_a_value_that_cannot_be_is_told_once(cnnexp: Cnnexp) -> None:
+    text = "width: ${model.wdth}\n" + SOUND.replace("10}", '"${model.width}"}')
+    said = cnnexp("check", "--json", "model=mine", "data.batch_size=???", files={"conf/model/mine.yaml": text})
+
+    told = [(p["code"], p["path"]) for p in json.loads(said.out)["problems"]]
+    assert told == [("bad-reference", "model.width"), ("missing-value", "data.batch_size")]
+
+
+def test_all_problems_at_once(cnnexp: Cnnexp) -> None:
+    said = cnnexp("check", "--json", "modell=x", "optimizer.momentun=0.9", "optimizer.lr=-1", "seed=x")
+
+    told = {p["where"] for p in json.loads(said.out)["problems"]}
+    assert told == {f"override '{o}'" for o in ("modell=x", "optimizer.momentun=0.9", "optimizer.lr=-1", "seed=x")}
+
+
 def test_options_and_overrides_may_come_in_any_order(cnnexp: Cnnexp) -> None:
     said = cnnexp("check", "seed=1", "--json", "model=mine", files=MINE)
 

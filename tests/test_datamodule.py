@@ -212,7 +212,9 @@ def _module(
     layout: str = "contiguous_format",
     **changed: Any,
 ) -> DataModule:
-    return DataModule(dataset, {**SETTINGS, **changed}, seed, dtype, layout)
+    module = DataModule(dataset, {**SETTINGS, **changed}, seed, dtype)
+    module.use_layout(layout)
+    return module
 
 
 def _numbered(n: int) -> DataSet:

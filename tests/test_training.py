@@ -201,6 +201,28 @@ def test_memory_format_is_chosen_for_images_and_written_down(work: Path) -> None
     assert vectors.config["memory_format"] == "contiguous_format"
 
 
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous_format"])
+def test_the_chosen_memory_format_reaches_batches_and_weights(
+    work: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    from cnnexp.training import fit
+    from cnnexp.training.classification import Classification
+
+    seen: list[bool] = []
+    original = Classification.training_step
+
+    def look(self: Classification, batch: Any, batch_idx: int) -> torch.Tensor:
+        wanted = getattr(torch, layout)
+        weight = self.model[0].weight
+        seen.append(batch[0].is_contiguous(memory_format=wanted) and weight.is_contiguous(memory_format=wanted))
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(fit, "choose", lambda *_: layout)
+    monkeypatch.setattr(Classification, "training_step", look)
+    assert cnnexp.train(["model=net", "trainer=smoke", *FAST]).config["memory_format"] == layout
+    assert seen == [True, True]
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

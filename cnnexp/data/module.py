@@ -51,7 +51,6 @@ class DataModule(LightningDataModule):
         data: the checked `data` section of a config.
         seed: decides which samples are held out for validation, and their order in every epoch.
         dtype: the dtype of the batches.
-        memory_format: `channels_last` or `contiguous_format`, for batches of images.
 
     Raises:
         ConfigError: a batch is larger than the training set.
@@ -63,11 +62,10 @@ class DataModule(LightningDataModule):
         data: Mapping[str, Any],
         seed: int,
         dtype: torch.dtype = torch.float32,
-        memory_format: str = "contiguous_format",
     ) -> None:
         super().__init__()
         self.settings, self.seed, self.dtype = dict(data), seed, dtype
-        self.memory_format = getattr(torch, memory_format) if len(data["shape"]) == 3 else torch.contiguous_format
+        self._layout = torch.contiguous_format
         if problems := too_large(data, len(dataset.train)):
             raise ConfigError(problems)
         order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))
@@ -84,6 +82,10 @@ class DataModule(LightningDataModule):
             return None
         numbers = torch.as_tensor(default if value is None else value, dtype=self.dtype).reshape(-1)
         return numbers.reshape(1, -1, *(1,) * (len(self.settings["shape"]) - 1))
+
+    def use_layout(self, memory_format: str) -> None:
+        """Give batches of images in this memory format: `channels_last` or `contiguous_format`."""
+        self._layout = getattr(torch, memory_format)
 
     def setup(self, stage: str) -> None:
         """Move the samples to the device that trains on them, where that is a GPU with room for them."""
@@ -126,7 +128,7 @@ class DataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Pixels as floats between 0 and 1, normalised, in the memory format of the network."""
         images, labels = batch
-        layout = self.memory_format if images.dim() == 4 else torch.contiguous_format
+        layout = self._layout if images.dim() == 4 else torch.contiguous_format
         floats = images.to(self.dtype, memory_format=layout)
         if images.dtype == torch.uint8:
             floats = floats.div_(255)

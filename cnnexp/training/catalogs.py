@@ -23,6 +23,7 @@ _SCHEDULER_RULES = {
     **dict.fromkeys(("T_0", "T_mult", "step_size", "total_steps", "epochs", "steps_per_epoch"), Rule(least=1)),
     **dict.fromkeys(("total_iters", "milestones", "patience", "cooldown"), Rule(least=0)),
     "T_max": Rule(least=1),
+    **dict.fromkeys(("max_lr", "base_lr", "min_lr", "eta_min"), Rule(least=0)),
 }
 _LOSS_RULES = {"reduction": Rule(choices=("mean", "sum")), "label_smoothing": Rule(least=0, most=1)}
 _GIVEN_UP = frozenset({"size_average", "reduce"})  # torch only warns, and `reduce: false` gives one loss per sample

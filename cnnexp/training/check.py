@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import optim
 
+from cnnexp import kinds
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan
 from cnnexp.components import Component
 from cnnexp.errors import Path, Problem, did_you_mean, reason
 from cnnexp.training.catalogs import LOSSES, OPTIMIZERS, SCHEDULER_KEYS, SCHEDULERS
-from cnnexp.training.components import Loss, make_scheduler
+from cnnexp.training.components import Loss, make_optimizer, make_scheduler
 
 _PLAIN = ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
 _COVERED = ("lr", "betas", "eps", "momentum", "weight_decay")
@@ -21,6 +22,9 @@ _COVERED = ("lr", "betas", "eps", "momentum", "weight_decay")
 
 Constructing one makes torch import its compiler, which takes longer than everything else in `check`.
 """
+_REFUSALS = (ValueError, TypeError, RuntimeError, AssertionError, AttributeError, LookupError, ArithmeticError)
+_FEW = 1000
+"""The most classes for which made-up scores are held in memory."""
 
 
 def check(config: Mapping[str, Any], plan: Plan | None) -> list[Problem]:
@@ -33,20 +37,30 @@ def check(config: Mapping[str, Any], plan: Plan | None) -> list[Problem]:
     if config["task"].get("type") == "none":
         return []
     problems = [
-        *_loss(config["loss"], config["data"].get("num_classes")),
-        *_optimizer(config["optimizer"], plan),
-        *_scheduler(config["scheduler"]),
+        *_loss(config["loss"], _classes(config)),
+        *(refused := _optimizer(config["optimizer"], plan)),
+        *_scheduler(config["scheduler"], _STAND_IN if refused else config["optimizer"]),
+        *_monitor(config),
     ]
-    problems += _monitor(config)
     return problems if plan is None else [*problems, *_output(config, plan)]
 
 
-def _loss(entry: Any, classes: Any) -> list[Problem]:
+_STAND_IN = {"type": "SGD", "lr": 0.1, "momentum": 0.9}
+"""What a scheduler is tried on where the optimizer itself is at fault."""
+
+
+def _classes(config: Mapping[str, Any]) -> int | None:
+    """The number of classes; None where it is no such number, which the check of the settings tells."""
+    classes = config["data"].get("num_classes")
+    return classes if isinstance(classes, int) and not isinstance(classes, bool) and classes > 0 else None
+
+
+def _loss(entry: Any, classes: int | None) -> list[Problem]:
     component, params, problems = LOSSES.parse(entry, ("loss",), "loss")
     weight = params.get("weight")
-    if component is not None and weight is not None and not problems and not all(w >= 0 for w in weight):
+    if weight is not None and not problems and any(not isinstance(w, list) and w < 0 for w in weight):
         problems.append(Problem("bad-value", ("loss", "weight"), "loss: weight must not hold negative numbers"))
-    if component is not None and not problems and isinstance(classes, int):
+    if component is not None and not problems and classes is not None:
         problems += _called(entry, params, classes, component.name)
     return problems
 
@@ -55,14 +69,13 @@ def _called(entry: Any, params: Mapping[str, Any], classes: int, name: str) -> l
     """The problem that the loss itself has with these values, found by calling it on a few made-up scores."""
     if len(params.get("weight") or [0] * classes) != classes:
         return []  # told with the network's output
-    try:
-        Loss(entry, classes)(torch.full((2, classes), 0.5), torch.arange(2) % classes)
-    except (ValueError, TypeError, RuntimeError, IndexError) as error:
-        said = reason(error)
-        named = next((p for p in params if p in said), next(iter(params), None))
-        place = ("loss", named) if named else ("loss",)
-        return [Problem("refused-by-torch", place, f"loss {name}: torch refuses it: {said}")]
-    return []
+    weighed = any(params.get(key) is not None for key in ("weight", "pos_weight"))
+    few = classes if weighed else min(classes, _FEW)
+
+    def call() -> None:
+        Loss(entry, few)(torch.full((2, few), 0.5), torch.arange(2) % few)
+
+    return _tried(call, params, ("loss",), f"loss {name}", next(iter(params), None))
 
 
 def _monitor(config: Mapping[str, Any]) -> list[Problem]:
@@ -85,9 +98,10 @@ def _optimizer(entry: Any, plan: Plan | None) -> list[Problem]:
     if not weights:
         text = "optimizer: the network has nothing to learn: no layer has parameters"
         return [Problem("nothing-to-learn", ("model", "layers"), text)]
-    if component.name in _PLAIN and all(k in _COVERED or v is False for k, v in params.items()):
+    if component.name in _PLAIN and all(k in _COVERED or v in (None, False) for k, v in params.items()):
         return []
-    return _constructed(component, (weights,), params, ("optimizer",), f"optimizer {component.name}")
+    label = f"optimizer {component.name}"
+    return _tried(lambda: component.cls(weights, **component.convert(params)), params, ("optimizer",), label)
 
 
 def _weights(plan: Plan | None) -> list[torch.nn.Parameter]:
@@ -97,10 +111,9 @@ def _weights(plan: Plan | None) -> list[torch.nn.Parameter]:
         return list(plan.build().parameters())
 
 
-def _scheduler(entry: Any, path: Path = ("scheduler",), label: str = "scheduler") -> list[Problem]:
+def _scheduler(entry: Any, optimizer: Any, path: Path = ("scheduler",), label: str = "scheduler") -> list[Problem]:
     if entry is None or (isinstance(entry, Mapping) and entry.get("type") is None and set(entry) <= {"type"}):
         return []
-    inner = entry.get("schedulers") if isinstance(entry, Mapping) else None
     component, params, problems = SCHEDULERS.parse(
         entry,
         path,
@@ -108,80 +121,113 @@ def _scheduler(entry: Any, path: Path = ("scheduler",), label: str = "scheduler"
         extra=("schedulers",) if len(path) > 1 else (*SCHEDULER_KEYS, "schedulers"),
         optional=_given_elsewhere,
     )
-    if isinstance(entry, Mapping):
+    if isinstance(entry, Mapping) and len(path) == 1:
         problems += _timing(entry, path, label)
-    if component is not None and "schedulers" in component.parameters:
-        if not isinstance(inner, (list, tuple)) or not inner:
-            problems.append(Problem("missing-parameter", path, f"{label} {component.name}: needs a list 'schedulers'"))
-        else:
-            for i, one in enumerate(inner):
-                problems += _scheduler(one, (*path, "schedulers", i), f"{label}.schedulers[{i}]")
-            if not problems and len(path) == 1:
-                problems += _together(entry, path, f"{label} {component.name}")
-    elif component is not None and inner is not None:
-        text = f"{label} {component.name}: unknown parameter 'schedulers'"
-        problems.append(Problem("unknown-parameter", (*path, "schedulers"), text))
-    elif component is not None and not problems:
-        full = {**_stand_ins(component, params), **params}
-        sgd = optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
-        problems += _constructed(component, (sgd,), full, path, f"{label} {component.name}")
+    if component is None:
+        return problems
+    whole = {"type": entry} if isinstance(entry, str) else entry
+    problems += _inner(component, whole, optimizer, path, label)
+    if problems:
+        return problems
+    place = path if isinstance(entry, str) else (*path, "type")
+    return _tried(lambda: _made(whole, optimizer), params, path, f"{label} {component.name}", place=place)
+
+
+def _inner(component: Component, entry: Mapping[str, Any], optimizer: Any, path: Path, label: str) -> list[Problem]:
+    """The problems of the schedulers inside a scheduler, and of their number."""
+    inner, place, full = entry.get("schedulers"), (*path, "schedulers"), f"{label} {component.name}"
+    if "schedulers" not in component.parameters:
+        text = f"{full}: unknown parameter 'schedulers'"
+        return [] if inner is None else [Problem("unknown-parameter", place, text)]
+    if not isinstance(inner, (list, tuple)) or not any(one is not None for one in inner):
+        text = f"{full}: needs a list 'schedulers'"
+        return [Problem("missing-parameter", place if "schedulers" in entry else path, text)]
+    problems = [
+        x for i, one in enumerate(inner) for x in _scheduler(one, optimizer, (*place, i), f"{label}.schedulers[{i}]")
+    ]
+    wanted, milestones = sum(one is not None for one in inner) - 1, entry.get("milestones")
+    if isinstance(milestones, (list, tuple)) and len(milestones) != wanted:
+        must = f"must hold {wanted} number{'s' * (wanted != 1)}, one less than there are schedulers"
+        text = f"{full}: milestones {must}, not {len(milestones)}"
+        problems.append(Problem("wrong-size", (*path, "milestones"), text))
     return problems
 
 
-def _together(entry: Any, path: Path, label: str) -> list[Problem]:
-    """The problem that torch has with schedulers, each sound, when they are put together."""
-    sgd = optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
-    try:
-        make_scheduler(entry, sgd, 10, "")
-    except (ValueError, TypeError, RuntimeError) as error:
-        return [Problem("refused-by-torch", path, f"{label}: torch refuses it: {reason(error)}")]
-    return []
+def _made(entry: Mapping[str, Any], optimizer: Any) -> None:
+    """Construct a scheduler on the optimizer that it will steer, over made-up weights."""
+    weights = [torch.nn.Parameter(torch.zeros(2, 2))]
+    make_scheduler(entry, make_optimizer(optimizer, weights), 10, "")
 
 
 def _given_elsewhere(component: Component) -> tuple[str, ...]:
     return ("schedulers",) if "schedulers" in component.parameters else ()
 
 
-def _stand_ins(component: Component, params: Mapping[str, Any]) -> dict[str, Any]:
-    """What the training itself fills in later: the length of a OneCycleLR."""
-    sized = {"total_steps", "epochs", "steps_per_epoch"} & set(params)
-    return {"total_steps": 10} if "total_steps" in component.parameters and not sized else {}
-
-
 def _timing(entry: Mapping[str, Any], path: Path, label: str) -> list[Problem]:
     problems = []
     if entry.get("interval", "epoch") not in ("epoch", "step"):
-        text = f"{label}: interval must be epoch or step, not {entry['interval']!r}"
+        text = f"{label}: interval must be epoch or step, not {kinds.shown(entry['interval'])}"
         problems.append(Problem("bad-value", (*path, "interval"), text))
     frequency = entry.get("frequency", 1)
     if not isinstance(frequency, int) or isinstance(frequency, bool) or frequency < 1:
-        text = f"{label}: frequency must be a whole number of at least 1, not {frequency!r}"
+        text = f"{label}: frequency must be a whole number of at least 1, not {kinds.shown(frequency)}"
         problems.append(Problem("bad-value", (*path, "frequency"), text))
     return problems
 
 
-def _constructed(
-    component: Component, first: tuple[Any, ...], params: Mapping[str, Any], path: Path, label: str
+def _tried(
+    call: Callable[[], object],
+    params: Mapping[str, Any],
+    path: Path,
+    label: str,
+    otherwise: str | None = None,
+    place: Path | None = None,
 ) -> list[Problem]:
-    """The problem that the class itself has with these values, found by constructing it on nothing."""
+    """The problem that torch itself has with these values, found by trying them.
+
+    Arguments:
+        call: tries them.
+        params: the parameters that torch may name.
+        path: the key path of the component.
+        label: how messages name it.
+        otherwise: the parameter to point at when torch names none.
+        place: the key path to point at when there is no such parameter either; `path` without one.
+    """
     try:
-        component.cls(*first, **component.convert(params))
-    except (ValueError, TypeError, RuntimeError, AssertionError) as error:
+        call()
+    except _REFUSALS as error:
         said = reason(error)
-        named = next((p for p in params if p in said), None)
-        place = (*path, named) if named else path
-        return [Problem("refused-by-torch", place, f"{label}: torch refuses it: {said}")]
+        named = _named(said, params) or otherwise
+        at = (*path, named) if named else place or path
+        return [Problem("refused-by-torch", at, f"{label}: torch refuses it: {said}")]
     return []
+
+
+def _named(said: str, params: Mapping[str, Any]) -> str | None:
+    """The parameter that a sentence of torch is about: the first that it names, in full or by the words of its name."""
+    return _first(said, {p: [rf"\b{re.escape(p)}\b"] for p in params}) or _first(
+        said, {p: [rf"\b{re.escape(word)}" for word in p.split("_")] for p in params if len(p) > 2}
+    )
+
+
+def _first(said: str, patterns: Mapping[str, list[str]]) -> str | None:
+    """The name all of whose patterns are in a sentence, and earliest."""
+    places = {}
+    for name, wanted in patterns.items():
+        hits = [re.search(pattern, said, re.IGNORECASE) for pattern in wanted]
+        if all(hits):
+            places[name] = min(hit.start() for hit in hits if hit)
+    return min(places, key=lambda name: places[name], default=None)
 
 
 def _output(config: Mapping[str, Any], plan: Plan) -> list[Problem]:
     """The problem of a network whose last layer does not give one score for each class."""
     if config["task"].get("type") != "classification":
         return []
-    classes, shape = config["data"].get("num_classes"), plan.output_shape
-    if not isinstance(classes, int) or shape == (classes,):
+    classes, shape = _classes(config), plan.output_shape
+    if classes is None or shape == (classes,):
         weight = config["loss"].get("weight") if isinstance(config["loss"], Mapping) else None
-        if isinstance(weight, (list, tuple)) and isinstance(classes, int) and len(weight) != classes:
+        if isinstance(weight, (list, tuple)) and classes is not None and len(weight) != classes:
             text = f"loss: weight has {len(weight)} numbers for {classes} classes"
             return [Problem("wrong-size", ("loss", "weight"), text)]
         return []
@@ -191,9 +237,9 @@ def _output(config: Mapping[str, Any], plan: Plan) -> list[Problem]:
         last = wide[-1]
         path: Path = ("model", *last.path, "out_features")
         must = f"out_features (={shape[0]}) must be {classes}"
-        text = f"{last.label}: {must}, the number of classes of data '{config['data']['name']}'"
+        text = f"{last.label}: {must}, the number of classes of data '{config['data'].get('name')}'"
         return [Problem("wrong-classes", path, text, 'write out_features: "${data.num_classes}"')]
     gives = f"the network gives {times(shape)} for each sample"
-    text = f"{last.label}: {gives}, but data '{config['data']['name']}' has {classes} classes"
+    text = f"{last.label}: {gives}, but data '{config['data'].get('name')}' has {classes} classes"
     hint = f"end in Flatten and a Linear with out_features {classes}; or set task=none to look at the network only"
     return [Problem("wrong-classes", ("model", *last.path), text, hint)]

@@ -107,6 +107,7 @@ def _recorded(
             if not follows:
                 record.write("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
                 record.update(memory_format=config["memory_format"], device=_device_name(device))
+            data.use_layout(config["memory_format"])
             signals.obey()
             _fit(config, record, model, data, ledger, signals)
     except (Interrupted, KeyboardInterrupt, SystemExit, SIGTERMException) as error:
@@ -193,7 +194,6 @@ def _data_module(config: Mapping[str, Any], dataset: DataSet) -> DataModule:
         config["data"],
         config["seed"],
         true.get(precision, torch.float32),
-        config["memory_format"] if config["memory_format"] != "auto" else "contiguous_format",
     )
 
 
@@ -243,6 +243,7 @@ def _open(job: Job) -> tuple[Record, bool]:
     if follows():
         return Record(Path(os.environ[_FOLDER])), True
     record = Record.open(job.root, job.name, job.dated)
+    record.update()
     os.environ[_FOLDER] = str(record.path.resolve())
     return record, False
 
