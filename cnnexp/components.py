@@ -175,7 +175,6 @@ class Catalog:
         Returns:
             the component (None when it could not be found), its parameters as written, and all problems.
         """
-        place = (*path, "type")
         if isinstance(entry, str):
             entry = {"type": entry}
         if not isinstance(entry, Mapping):
@@ -188,21 +187,11 @@ class Catalog:
                 if name is None
                 else f"{label}: 'type' must be a name, not {kinds.shown(name)}"
             )
-            return (
-                None,
-                {},
-                [
-                    Problem(
-                        "missing-type",
-                        place if "type" in entry else path,
-                        text,
-                        f"write the {self.noun} as 'type: Name'",
-                    )
-                ],
-            )
+            place = (*path, "type") if "type" in entry else path
+            return None, {}, [Problem("missing-type", place, text, f"write the {self.noun} as 'type: Name'")]
         component = self.find(name)
         if component is None:
-            return None, {}, [self.missing(name, place, label)]
+            return None, {}, [self.missing(name, (*path, "type"), label)]
         params = {key: value for key, value in entry.items() if key != "type" and key not in extra}
         return component, params, component.check(params, path, f"{label} {component.name}", optional(component))
 

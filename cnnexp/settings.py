@@ -143,7 +143,7 @@ def check(config: Mapping[str, Any]) -> list[Problem]:
     """Every problem of a plain config's settings: unknown and missing keys, wrong types and ranges."""
     problems = [
         *_table({k: v for k, v in config.items() if k not in GROUPS}, RUN, (), others=GROUPS),
-        *(Problem("missing-key", (), f"the config has no '{group}'") for group in GROUPS if group not in config),
+        *(Problem("missing-key", (group,), f"the config has no '{group}'") for group in GROUPS if group not in config),
         *_section(config, "trainer", TRAINER),
         *_choice(config, "data", "name", DATA),
         *_choice(config, "task", "type", TASKS),
@@ -201,7 +201,7 @@ def _table(values: Mapping[str, Any], table: Table, path: Path, others: tuple[st
             yield Problem("bad-value", (*path, key), f"{prefix}{key} {complaint}", kinds.cure(value, annotation))
     for key in table:
         if key not in values and table is not TRAINER:  # Lightning's own default holds there
-            yield Problem("missing-key", path, f"{prefix}{key} is missing")
+            yield Problem("missing-key", (*path, key), f"{prefix}{key} is missing")
 
 
 def _sound(config: Mapping[str, Any], group: str, wrong: set[Path]) -> dict[str, Any]:
