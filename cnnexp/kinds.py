@@ -134,7 +134,11 @@ def describe(annotation: Any, plural: bool = False) -> str:
     if origin is Literal:
         choices = list(dict.fromkeys(map(str, args)))
         return choices[0] if len(choices) == 1 else "one of " + ", ".join(choices)
-    words = {bool: ("true or false",) * 2, int: ("a whole number", "whole numbers"), float: ("a number", "numbers")}
+    words: dict[Any, tuple[str, str]] = {
+        bool: ("true or false",) * 2,
+        int: ("a whole number", "whole numbers"),
+        float: ("a number", "numbers"),
+    }
     words |= {str: ("a text", "texts"), type(None): ("null", "null"), None: ("null", "null")}
     if annotation in words:
         return words[annotation][plural]

@@ -127,8 +127,8 @@ BAD = [
     (["data.batch_size=5000"], "data.batch_size (=5000) is larger than the 1293 samples there are to train on"),
     (["task=none"], "task=none: this network is to be looked at (check, code), and there is nothing to train it for"),
     (["checkpoint=nowhere.ckpt"], "checkpoint: there is no checkpoint 'nowhere.ckpt'"),
-    (["trainer.limit_train_batches=1.5"], "trainer: Lightning refuses it: You have passed invalid value 1.5 for "
-     "limit_train_batches, it has to be in [0.0, 1.0] or an int"),
+    (["trainer.strategy=foo"], "trainer: Lightning refuses it: You selected an invalid strategy name: "
+     "`strategy='foo'`"),
     (["trainer.callbacks=[EarlyStoping]"], "trainer.callbacks[0]: unknown callback 'EarlyStoping'; "
      "did you mean 'EarlyStopping'?"),
     (["trainer.callbacks=[ModelCheckpoint]"], "trainer.callbacks[0]: ModelCheckpoint cannot be used here: "

@@ -107,7 +107,12 @@ class TestTheListItself:
             ({}, "no-layers", (), "a model needs a list 'layers'"),
             ({"width": 3}, "no-layers", (), "a model needs a list 'layers'"),
             ({"layer": ["ReLU"]}, "no-layers", ("layer",), "a model needs a list 'layers'; is 'layer' meant to be it?"),
-            ({"Layers": ["ReLU"]}, "no-layers", ("Layers",), "a model needs a list 'layers'; is 'Layers' meant to be it?"),
+            (
+                {"Layers": ["ReLU"]},
+                "no-layers",
+                ("Layers",),
+                "a model needs a list 'layers'; is 'Layers' meant to be it?",
+            ),
             ({"layers": None}, "no-layers", ("layers",), "a model needs a list 'layers'"),
             ({"layers": "ReLU"}, "no-layers", ("layers",), "'layers' must be a list, not 'ReLU'"),
             ({"layers": {"0": "ReLU"}}, "no-layers", ("layers",), "'layers' must be a list, not a mapping"),

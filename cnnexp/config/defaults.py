@@ -10,7 +10,7 @@ import yaml
 from omegaconf import DictConfig
 
 from cnnexp.config import reading
-from cnnexp.errors import Problem, did_you_mean
+from cnnexp.errors import ConfigError, Problem, did_you_mean
 
 
 def check(loader: Any, name: str, base: DictConfig | None) -> list[Problem]:
@@ -23,7 +23,10 @@ def check(loader: Any, name: str, base: DictConfig | None) -> list[Problem]:
     """
     folders = [FilePath(s.path) for s in loader.get_sources() if s.scheme() == "file"]
     file = next((f for folder in folders if (f := folder / f"{name}.yaml").is_file()), None)
-    node = reading.read(file) if file is not None else None
+    try:
+        node = reading.read(file) if file is not None else None
+    except ConfigError:
+        return []  # the file cannot even be read, which Hydra's source has told
     if file is None or not isinstance(node, yaml.MappingNode):
         return []
     problems: list[Problem] = []

@@ -23,6 +23,7 @@ _SCHEDULER_RULES = {
     **dict.fromkeys(("T_0", "T_mult", "step_size", "total_steps", "epochs", "steps_per_epoch"), Rule(least=1)),
     **dict.fromkeys(("total_iters", "milestones", "patience", "cooldown"), Rule(least=0)),
     "T_max": Rule(least=1),
+    **dict.fromkeys(("step_size_up", "step_size_down"), Rule(above=0)),
     **dict.fromkeys(("max_lr", "base_lr", "min_lr", "eta_min"), Rule(least=0)),
 }
 _LOSS_RULES = {"reduction": Rule(choices=("mean", "sum")), "label_smoothing": Rule(least=0, most=1)}

@@ -130,7 +130,8 @@ def _scheduler(entry: Any, optimizer: Any, path: Path = ("scheduler",), label: s
     if problems:
         return problems
     place = path if isinstance(entry, str) else (*path, "type")
-    return _tried(lambda: _made(whole, optimizer), params, path, f"{label} {component.name}", place=place)
+    named = {key: value for key, value in whole.items() if key in params or key == "schedulers"}
+    return _tried(lambda: _made(whole, optimizer), named, path, f"{label} {component.name}", place=place)
 
 
 def _inner(component: Component, entry: Mapping[str, Any], optimizer: Any, path: Path, label: str) -> list[Problem]:
