@@ -383,6 +383,7 @@ LIGHT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", LIGHT, ids=" ".join)
 def test_what_a_command_does_not_import(words: tuple[str, ...]) -> None:
     done = process("-c", _LOOK, *words)

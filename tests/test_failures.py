@@ -135,7 +135,8 @@ BAD = [
      "best.ckpt and last.ckpt are always written; see task.monitor"),
     (["+task.metrics.f1={type: MulticlassF1Score, average: none}"], "task.metrics.f1 MulticlassF1Score: gives a table, "
      "and a metric here must be one number"),
-    (["+task.metrics.x=MulticlassAcuracy"], "task.metrics.x: unknown metric 'MulticlassAcuracy'; did you mean 'MulticlassAccuracy'?"),
+    (["+task.metrics.x=MulticlassAcuracy"], "task.metrics.x: unknown metric 'MulticlassAcuracy'; "
+     "did you mean 'MulticlassAccuracy'?"),
 ]  # fmt: skip
 
 

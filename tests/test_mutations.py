@@ -103,7 +103,7 @@ def parent(tree: Any, path: tuple[Any, ...]) -> Any:
 
 
 def set_value(tree: Any, path: tuple[Any, ...], draw: Callable[..., Any]) -> None:
-    parent(tree, path)[path[-1]] = draw(st.sampled_from(WRONG_VALUES))
+    parent(tree, path)[path[-1]] = copy.deepcopy(draw(st.sampled_from(WRONG_VALUES)))
 
 
 def drop(tree: Any, path: tuple[Any, ...], draw: Callable[..., Any]) -> None:
@@ -227,7 +227,7 @@ def wrong_models(draw: Callable[..., Any]) -> str:
     return f"{text}extra: {{a: [1, 2\n" if kind == "open" else text
 
 
-@mutated
+@settings(mutated, max_examples=100)
 @given(text=wrong_models())
 def test_a_model_that_cannot_be_right_is_always_refused_at_a_line_of_its_file(text: str) -> None:
     code, told = check("model", text)

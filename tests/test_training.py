@@ -245,6 +245,7 @@ def test_the_chosen_memory_format_reaches_batches_and_weights(
     ],
     ids=lambda o: " ".join(o),
 )
+@pytest.mark.slow
 def test_every_kind_of_setting_trains(work: Path, overrides: list[str]) -> None:
     run = cnnexp.train(["model=mlp", "trainer=smoke", *FAST, *overrides])
     assert run.status == "completed"

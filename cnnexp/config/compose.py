@@ -141,7 +141,13 @@ class Composer:
 
     def _settings(self, texts: Sequence[str]) -> list[tuple[str, str]]:
         """The overrides that set a value; one that chooses a file is located in that file."""
-        return [(key, text) for key, text in _keys(texts) if not self.loader.get_group_options(key.replace(".", "/"))]
+        return [(key, text) for key, text in _keys(texts) if text.startswith("~") or not self._is_group(key)]
+
+    def _is_group(self, key: str) -> bool:
+        try:
+            return bool(self.loader.get_group_options(key.replace(".", "/")))
+        except (OSError, ValueError):  # no name that a file could have
+            return False
 
     def _sources(self, overrides: list[str], mode: RunMode) -> Sequence[Source]:
         return _LazySources(self.loader, self.config_name, overrides, mode)

@@ -22,10 +22,10 @@ def check(loader: Any, name: str, base: DictConfig | None) -> list[Problem]:
         base: the config that the file was to be merged into, to compare kinds of values with.
     """
     folders = [FilePath(s.path) for s in loader.get_sources() if s.scheme() == "file"]
-    file = next((f for folder in folders if (f := folder / f"{name}.yaml").is_file()), None)
     try:
+        file = next((f for folder in folders if (f := folder / f"{name}.yaml").is_file()), None)
         node = reading.read(file) if file is not None else None
-    except ConfigError:
+    except (ConfigError, OSError, ValueError):
         return []  # the file cannot even be read, which Hydra's source has told
     if file is None or not isinstance(node, yaml.MappingNode):
         return []

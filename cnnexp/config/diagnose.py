@@ -47,19 +47,34 @@ def explain(loader: Any, config_name: str, texts: Sequence[str]) -> tuple[list[s
     base, chosen = _compose(loader, config_name, asked, problems)
     bad = {p.where for p in problems}
     good: list[str] = []
+    values: dict[str, Override] = {}
     for override in parsed:
         text = str(override.input_line)
         if where(override) in bad or override in asked:
             good += [text] if override in chosen else []
             continue
         text, found = _value(base, override)
-        if found is None:
-            found = _refused(loader, config_name, [str(o.input_line) for o in chosen], text, override)
         if found:
             problems.append(found)
         else:
             good.append(text)
+            values[text] = override
+    if _composes(loader, config_name, good):
+        return good, problems
+    choices = [str(o.input_line) for o in chosen]
+    for text, override in values.items():
+        if found := _refused(loader, config_name, choices, text, override):
+            problems.append(found)
+            good.remove(text)
     return good, problems
+
+
+def _composes(loader: Any, config_name: str, texts: list[str]) -> bool:
+    try:
+        loader.load_configuration(config_name, texts, run_mode=RunMode.RUN)
+    except HYDRAS:
+        return False
+    return True
 
 
 def _is_group(loader: Any, override: Override) -> bool:

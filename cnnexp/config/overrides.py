@@ -55,6 +55,8 @@ def _shape(text: str) -> Problem | None:
     key = key.removeprefix("~")
     if not key.strip("@:") or (not equals and not text.startswith("~")):
         return _problem(text, "an override is written key=value", None)
+    if any(ord(char) < 32 for char in text):
+        return _problem(repr(text)[1:-1], "holds a control character", None)
     if len(text) > MAX_LENGTH or len(key) > 250:
         shown = f"{text[:40]}…"
         return _problem(shown, f"is longer than {MAX_LENGTH} characters, or its key than 250", None)

@@ -31,7 +31,11 @@ class Loss(nn.Module):
     def __init__(self, entry: Any, classes: int) -> None:
         super().__init__()
         component, params = _entry(entry, LOSSES)
-        tensors = {k: torch.tensor(v) for k, v in params.items() if k in ("weight", "pos_weight") and v is not None}
+        tensors = {
+            k: torch.tensor(v, dtype=torch.float32)
+            for k, v in params.items()
+            if k in ("weight", "pos_weight") and v is not None
+        }
         self.loss = component.cls(**{**params, **tensors})
         self.target = TARGETS.get(component.name, "vector")
         self.classes = classes
