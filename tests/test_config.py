@@ -382,6 +382,7 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "text", "told"), FILES.values(), ids=FILES)
 def test_a_mistake_in_a_file_of_ones_own(check: Check, group: str, text: str, told: str) -> None:
     name = f"conf/{group}/mine.yaml"

@@ -11,6 +11,8 @@ from cnnexp.cli import main
 from cnnexp.config import reading
 from cnnexp.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 MINE = "conf/model/mine.yaml"
 SOUND = "layers:\n  - Flatten\n  - {type: Linear, out_features: 10}\n"
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(

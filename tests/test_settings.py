@@ -17,6 +17,8 @@ from cnnexp.config import Composer, packaged
 from cnnexp.errors import Problem
 from cnnexp.verify import verify
 
+pytestmark = pytest.mark.slow
+
 TRUTH, OPEN_TRUTH = "must be true or false, not 1", "must be true or false or null, not 1"
 
 RUN = {
