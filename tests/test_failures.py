@@ -104,7 +104,7 @@ def test_a_signal_saves_the_last_checkpoint_and_the_record(number: int, code: in
     assert (fields["status"], fields["error"]) == ("interrupted", f"interrupted by {reason}")
     assert fields["metrics"]["val_accuracy"] > 0
     held = torch.load(run.path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert held["global_step"] >= 41  # an epoch of the digits has 41 steps
+    assert held["global_step"] >= 21  # an epoch of the digits has 21 steps
     assert run.load_model("last") is not None
 
 
