@@ -97,7 +97,7 @@ def fits(value: Any, annotation: Any) -> bool:
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if annotation is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and _is_number(value)
     if annotation is str:
         return isinstance(value, str)
     if origin is collections.abc.Mapping:
@@ -107,6 +107,13 @@ def fits(value: Any, annotation: Any) -> bool:
     if _is_named(annotation, "Tensor"):
         return isinstance(value, (list, tuple)) and all(fits(v, float) or fits(v, annotation) for v in value)
     return False
+
+
+def _is_number(value: int | float) -> bool:
+    try:
+        return not math.isnan(float(value))
+    except OverflowError:  # a whole number beyond what a float can hold
+        return False
 
 
 def _items_fit(values: Any, annotation: Any) -> bool:

@@ -67,7 +67,11 @@ def load(data: Mapping[str, Any]) -> DataSet:
     Raises:
         ConfigError: the files are not there and cannot be downloaded, or are not what they should be.
     """
-    return _LOADERS[data["name"]](data)
+    try:
+        return _LOADERS[data["name"]](data)
+    except (RuntimeError, MemoryError, TypeError, OverflowError) as error:
+        text = f"data '{data['name']}' cannot be held in memory: {reason(error)}"
+        raise ConfigError([Problem("too-large", ("data", "name"), text)]) from None
 
 
 def _digits(data: Mapping[str, Any]) -> DataSet:
