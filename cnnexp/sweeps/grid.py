@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +17,7 @@ from omegaconf import DictConfig
 
 from cnnexp.config import Composer, Config
 from cnnexp.config.locate import as_path
-from cnnexp.errors import ConfigError, Problem, RunError
+from cnnexp.errors import ConfigError, Interrupted, Problem, RunError
 from cnnexp.verify import Verdict, verify
 
 _BASIC = (
@@ -90,23 +92,44 @@ def launch(
 
     Returns:
         what failed, a line each.
+
+    Raises:
+        ConfigError: no point could be run on this machine or with its data; nothing is left behind.
+        Interrupted: a signal ended the sweep.
     """
     _refuse_foreign_code(composer, overrides)
     folder = claim(Path(points[0].verdict.config["outputs"]) / "sweeps")
     failures: list[str] = []
+    refused: list[Problem] = []
+    stopped: list[Interrupted] = []
     waiting = iter(enumerate(points))
 
     def job(_: DictConfig) -> None:
         number, point = next(waiting)
         try:
             train(point.config, point.verdict, folder, number, [_short(text) for text in point.changed])
+        except Interrupted as stop:
+            stopped.append(stop)
+            raise KeyboardInterrupt from None  # Hydra goes on to the next job after any other exception
         except RunError as error:
-            if type(error) is not RunError:
-                raise
             failures.append(f"{' '.join(point.changed)}: {error}")
+        except ConfigError as error:
+            refused.extend(error.problems)
+            failures.append(f"{' '.join(point.changed)}: {error.problems[0].message}")
 
     settings = [f"hydra.sweep.dir={_quoted(folder)}", "hydra.sweep.subdir=.", f"hydra.mode={RunMode.MULTIRUN.name}"]
-    composer.hydra.multirun(composer.config_name, job, [*overrides, *settings])
+    try:
+        composer.hydra.multirun(composer.config_name, job, [*overrides, *settings])
+    except KeyboardInterrupt:
+        if stopped:
+            raise stopped[0] from None
+        raise
+    if refused and {p.name for p in folder.iterdir()} <= {"multirun.yaml"}:
+        shutil.rmtree(folder)
+        with contextlib.suppress(OSError):  # other sweeps or runs lie there
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
+        raise ConfigError(dict.fromkeys(refused))
     return failures
 
 

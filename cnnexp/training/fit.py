@@ -79,7 +79,7 @@ def run(job: Job) -> Path:
         model = _built(job.plan, config["seed"])
         if config["checkpoint"]:
             warm_start(model, config["checkpoint"])
-        data = _data_module(config, dataset)
+        data = DataModule(dataset, config["data"], config["seed"], getattr(torch, job.plan.dtype))
         record, follows = _open(job)
         with logged(None if follows else record.path / "log.txt"):
             return _recorded(job, config, record, follows, model, dataset, data)
@@ -184,17 +184,6 @@ def _watch_every(config: Mapping[str, Any], device: torch.device) -> int:
     if every != "auto":
         return int(every)
     return 1 if device.type == "cpu" else max(1, config["trainer"].get("log_every_n_steps") or 50)
-
-
-def _data_module(config: Mapping[str, Any], dataset: DataSet) -> DataModule:
-    precision = str(config["trainer"].get("precision"))
-    true = {"64-true": torch.float64, "64": torch.float64, "16-true": torch.float16, "bf16-true": torch.bfloat16}
-    return DataModule(
-        dataset,
-        config["data"],
-        config["seed"],
-        true.get(precision, torch.float32),
-    )
 
 
 def _layout(
