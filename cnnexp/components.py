@@ -148,6 +148,10 @@ class Catalog:
         """The component called `name`, whatever its case and underscores, or None."""
         return self._by_form.get(normalised(name))
 
+    def refuses(self, name: str) -> bool:
+        """Whether `name` exists in the library but cannot be used."""
+        return normalised(name) in self._refused_by_form
+
     def missing(self, name: str, path: Path, label: str) -> Problem:
         """The problem of a name that is not in the catalogue: refused with its reason, or unknown."""
         if known := self._refused_by_form.get(normalised(name)):

@@ -134,8 +134,9 @@ def network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
     Arguments:
         values: a plain config; of it only `model`, `data.shape` and `trainer.precision` are read.
     """
-    from cnnexp.architecture.plan import Plan, make_plan
-    from cnnexp.architecture.stack import parse
+    from cnnexp.architecture.parsing import parse
+    from cnnexp.architecture.plan import Plan
+    from cnnexp.architecture.planning import make_plan
 
     stack, problems = parse(values.get("model"))
     shape = _section(values, "data").get("shape")

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cnnexp.architecture.plan import Plan, make_plan
-from cnnexp.architecture.stack import parse
+from cnnexp.architecture.parsing import parse
+from cnnexp.architecture.plan import Plan
+from cnnexp.architecture.planning import make_plan
 from cnnexp.errors import Problem
 from tests.layer_table import by_hand
 

@@ -11,8 +11,9 @@ import yaml
 from torch import Tensor, nn
 
 from cnnexp.architecture.catalog import LAYERS
-from cnnexp.architecture.plan import Plan, make_plan
-from cnnexp.architecture.stack import parse
+from cnnexp.architecture.parsing import parse
+from cnnexp.architecture.plan import Plan
+from cnnexp.architecture.planning import make_plan
 from tests.layer_table import EVERY_ROW, ROWS, Row, batch, by_hand
 
 

@@ -71,7 +71,8 @@ MODELS = {
     ),
     "an entry that is no layer": (
         f"layers:\n  - [ReLU]\n{LINEAR}",
-        "2:5 layers[0] must be a layer type or a mapping with 'type', not ['ReLU']",
+        "2:5 layers[0] must be a layer type or a mapping with 'type', not ['ReLU']"
+        "\n  hint: several layers in the place of one are written {type: Sequential, layers: [...]}",
     ),
     "a parameter that is missing": (
         f"layers:\n  - null\n  - {{type: Conv2d, out_channels: 4}}\n{LINEAR}",
@@ -122,7 +123,7 @@ MODELS = {
 
 @pytest.mark.parametrize(("text", "told"), MODELS.values(), ids=MODELS)
 def test_a_problem_of_a_model_file(check: Check, text: str, told: str) -> None:
-    assert check({MINE: text}, "model=mine") == [f"error: {MINE}:{told}"]
+    assert check({MINE: text}, "model=mine") == f"error: {MINE}:{told}".splitlines()
 
 
 def test_a_file_that_shadows_a_packaged_one(check: Check) -> None:

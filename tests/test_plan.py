@@ -13,8 +13,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnexp.architecture.measures import Field
-from cnnexp.architecture.plan import Plan, make_plan
-from cnnexp.architecture.stack import parse
+from cnnexp.architecture.parsing import parse
+from cnnexp.architecture.plan import Plan
+from cnnexp.architecture.planning import make_plan
 from cnnexp.errors import Problem
 from tests.layer_table import EVERY_ROW, Row, batch, by_hand
 

@@ -12,7 +12,8 @@ import yaml
 from torch import nn
 
 from cnnexp.architecture.catalog import LAYERS
-from cnnexp.architecture.stack import Stack, parse
+from cnnexp.architecture.parsing import parse
+from cnnexp.architecture.stack import Stack
 from cnnexp.errors import Problem
 
 CONV: Mapping[str, Any] = {"type": "Conv2d", "out_channels": 4, "kernel_size": 3}
@@ -129,12 +130,11 @@ class TestTheListItself:
     def test_reserved_words_are_refused_and_the_rest_is_read_all_the_same(self) -> None:
         stack, problems = parse({"blocks": {}, "layers": ["ReLU", "Zebra"], "init": None, "freeze": 1})
         assert [(p.code, p.path) for p in problems] == [
-            ("reserved-key", ("blocks",)),
             ("reserved-key", ("init",)),
             ("reserved-key", ("freeze",)),
             ("unknown-type", ("layers", 1, "type")),
         ]
-        assert problems[0].message == "'blocks' is a word of the layer language that this version does not read yet"
+        assert problems[0].message == "'init' is a word of the layer language that this version does not read yet"
         assert len(stack.layers) == 1
 
     def test_all_problems_of_all_layers_are_found_at_once(self) -> None:
@@ -184,7 +184,8 @@ KEEPS = "give the padding as a number; half the kernel size keeps the size befor
 NO_LAYER = [
     (7, "not-a-component", "layers[0] must be a layer type or a mapping with 'type', not 7"),
     (True, "not-a-component", "layers[0] must be a layer type or a mapping with 'type', not true"),
-    (["ReLU"], "not-a-component", "layers[0] must be a layer type or a mapping with 'type', not ['ReLU']"),
+    (["ReLU"], "not-a-component", "layers[0] must be a layer type or a mapping with 'type', not ['ReLU']"
+        "\n  hint: several layers in the place of one are written {type: Sequential, layers: [...]}"),
     ({}, "missing-type", "layers[0]: 'type' is missing\n  hint: write the layer type as 'type: Name'"),
     ({"name": "x"}, "missing-type", "layers[0]: 'type' is missing\n  hint: write the layer type as 'type: Name'"),
     ({"type": 3}, "missing-type",
@@ -201,9 +202,8 @@ REFUSED = [
     ("L1Loss", "L1Loss", "it is a loss, which compares an output with a target; write it under 'loss'"),
     ("LazyConv2d", "LazyConv2d", "write Conv2d, whose sizes may be left out and are inferred before anything runs"),
     ("embedding", "Embedding", "it looks up whole-number indices, and a stack passes on real numbers"),
-    ("Sequential", "Sequential", "it is a container of other modules, not a layer; the list 'layers' is the container"),
     ("DataParallel", "DataParallel",
-        "it is a container of other modules, not a layer; the list 'layers' is the container"),
+        "it is a container of other modules, not a layer; Sequential, Residual and Parallel hold other layers"),
     ("Bilinear", "Bilinear", "it takes 2 inputs (input1, input2), and {one}"),
     ("MultiheadAttention", "MultiheadAttention", "it takes 3 inputs (query, key, value), and {one}"),
     ("TransformerEncoder", "TransformerEncoder",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 
 from torch import nn
@@ -103,7 +104,7 @@ def _refusal(name: str, cls: type[nn.Module]) -> str | None:
     if name.startswith("Embedding"):
         return "it looks up whole-number indices, and a stack passes on real numbers"
     if cls.forward is nn.Module.forward or cls.__module__.endswith((".container", ".data_parallel")):
-        return "it is a container of other modules, not a layer; the list 'layers' is the container"
+        return "it is a container of other modules, not a layer; Sequential, Residual and Parallel hold other layers"
     inputs = [
         p.name
         for p in list(inspect.signature(cls.forward).parameters.values())[1:]
@@ -122,7 +123,7 @@ def _build() -> Catalog:
     entries, refused = {}, {}
     for name in dir(nn):
         cls = getattr(nn, name)
-        if not (inspect.isclass(cls) and issubclass(cls, nn.Module) and cls is not nn.Module):
+        if not (inspect.isclass(cls) and issubclass(cls, nn.Module) and cls not in (nn.Module, nn.Sequential)):
             continue
         if reason := _refusal(name, cls):
             refused[name] = reason
@@ -132,6 +133,17 @@ def _build() -> Catalog:
 
 
 LAYERS = _build()
+
+
+def catalog_of(name: str) -> Catalog:
+    """The catalogue that knows a layer type: torch's, or the wider one, which costs the import of torchvision."""
+    return LAYERS if LAYERS.find(name) or LAYERS.refuses(name) else wide()
+
+
+@cache
+def wide() -> Catalog:
+    """The layer types of torch.nn, of the layer language itself and of torchvision.ops."""
+    return LAYERS
 
 
 def inferable(component: Component) -> tuple[str, ...]:

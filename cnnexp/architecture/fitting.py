@@ -78,7 +78,7 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
             must = f"{name} (={shown(params[name])}) must be {shown(arrives)}"
             text = f"{layer.label}: {must}, the size arriving from {_origin_and_shape(earlier, shape)}"
             hint = None if name == "normalized_shape" else f"leave {name} out to have it inferred"
-            problems.append(Problem("wrong-size", (*layer.path, name), text, hint))
+            problems.append(Problem("wrong-size", layer.place(name), text, hint))
             params[name] = arrives
         params.setdefault(name, arrives)
     order = [p for p in layer.component.parameters if p in params]
@@ -138,7 +138,7 @@ def _wrong_dim(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Problem
         if isinstance(value, int) and not -rank <= value < rank:
             limits = f"{name} must be between {-rank} and {rank - 1}, not {value}"
             text = f"{layer.label}: {limits}: batch and {times(shape)} arrive from {_origin(earlier)}"
-            return Problem("bad-value", (*layer.path, name), text)
+            return Problem("bad-value", layer.place(name), text)
     return None
 
 
@@ -148,7 +148,7 @@ def _wrong_groups(layer: Layer, shape: Shape) -> Problem | None:
         inferred = name in layer.component.parameters and name not in layer.params
         if inferred and isinstance(groups, int) and shape[0] % groups:
             text = f"{layer.label}: {name} (={shape[0]}, inferred) must be divisible by {by} (={groups})"
-            return Problem("bad-value", (*layer.path, by), text)
+            return Problem("bad-value", layer.place(by), text)
     return None
 
 
@@ -173,7 +173,7 @@ def _window_too_large(
     spreading = " (spread by its dilation)" if any(d != 1 for _, d in sizes) else ""
     window = f"its {times(extents)} window{spreading}"
     text = f"{layer.label}: {window} is larger than the {times(shape[1:])} that arrives{padded}"
-    return Problem("empty-shape", (*layer.path, "kernel_size"), text, _journey(earlier, shape))
+    return Problem("empty-shape", layer.place("kernel_size"), text, _journey(earlier, shape))
 
 
 def _journey(earlier: Sequence[Placed], shape: Shape) -> str | None:
@@ -191,7 +191,7 @@ def _journey(earlier: Sequence[Placed], shape: Shape) -> str | None:
 def wrong_dtype(layer: Layer, own: torch.dtype, arriving: torch.dtype) -> Problem:
     """The problem of a layer whose weights have another dtype than what arrives."""
     mine, theirs = (str(d).removeprefix("torch.") for d in (own, arriving))
-    path = (*layer.path, "dtype") if "dtype" in layer.params else layer.path
+    path = layer.place("dtype") if "dtype" in layer.params else layer.path
     precision = {"float64": "64-true", "float16": "16-true", "bfloat16": "bf16-true"}.get(mine)
     hint = f"for a network that is all {mine} set trainer.precision={precision} and leave dtype out"
     hint = hint if precision else "leave dtype out of the layers before it"
@@ -207,7 +207,7 @@ def unusable(layer: Layer, leaving: Any, arriving: Tensor, earlier: Sequence[Pla
     if leaving.dim() == 0 or leaving.shape[0] != arriving.shape[0]:
         text = f"{layer.label}: would merge or split the samples of a batch; dimension 0 is the batch"
         dims = next((p for p in ("start_dim", "dim") if p in layer.params), None)
-        return Problem("batch-lost", (*layer.path, dims) if dims else layer.path, text, "count the dimensions from 1")
+        return Problem("batch-lost", layer.place(dims) if dims else layer.path, text, "count the dimensions from 1")
     if 0 in leaving.shape:
         text = f"{layer.label}: {times(arriving.shape[1:])} arrives, and {times(leaving.shape[1:])} would be left"
         return Problem("empty-shape", layer.path, text, _journey(earlier, tuple(arriving.shape[1:])))

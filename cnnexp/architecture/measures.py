@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -76,6 +77,16 @@ def advance(
     windows, steps = _window(module, before[1:], after[1:])
     reach = tuple(r + (w - 1) * j for r, w, j in zip(field.reach, windows, field.jump, strict=True))
     return Field(reach, tuple(j * s for j, s in zip(field.jump, steps, strict=True)))
+
+
+def joined(fields: Sequence[Field | None]) -> Field | None:
+    """The field of what branches give together: the widest of theirs, side by side as closely as the closest."""
+    known = [f for f in fields if f is not None]
+    if len(known) < len(fields) or not known or len({len(f.reach) for f in known}) != 1:
+        return None
+    reach = tuple(map(max, zip(*(f.reach for f in known), strict=True)))
+    jumps = [f.jump for f in known if f.jump is not None]
+    return Field(reach, tuple(map(min, zip(*jumps, strict=True))) if jumps else None)
 
 
 def _window(

@@ -1,29 +1,20 @@
-"""The shape pass: a Stack meets an input shape on the meta device and becomes a Plan, with nothing left open.
-
-The Plan is the hub: everything that talks about an architecture (table, source, record, report) reads it.
-"""
+"""The Plan: a network with nothing left open. Everything that talks about an architecture reads it and nothing else."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from cnnexp.architecture import fitting, measures, shapes
 from cnnexp.architecture.catalog import DTYPES
+from cnnexp.architecture.composites import assemble, is_composite
 from cnnexp.architecture.fitting import Shape
 from cnnexp.architecture.measures import Field
-from cnnexp.architecture.stack import Layer, Stack
 from cnnexp.components import Component
-from cnnexp.errors import Path, Problem
-
-_MOST = 2**50  # numbers in a sample; beyond it torch cannot count a batch
-_BATCH = 2  # batch norm in training mode wants more than one sample
+from cnnexp.errors import Path
 
 
 @dataclass(frozen=True)
@@ -31,14 +22,18 @@ class PlannedLayer:
     """One layer with everything filled in.
 
     Arguments:
-        name: the name of the child in the nn.Sequential.
-        component: the layer type.
+        name: the name of the child in the module that holds it.
+        component: the layer type, or the composite type; a block is a Sequential.
         params: the parameters as written plus the inferred ones, in the signature's order.
         input_shape, output_shape: sample shapes without the batch, such as (channels, height, width).
         parameters: how many numbers are learned.
         multiply_adds: multiplications for one sample.
         field: what one output sees of the network's input; None where the layer has no window.
         path: the key path in the model mapping.
+        label: how messages name it, such as `layers[3] Residual › layers[0] Conv2d`.
+        children: what stands inside a composite: exactly the named children of the module that it builds.
+        block: the block that it is a use of.
+        whole: whether everything inside fits.
     """
 
     name: str
@@ -50,19 +45,33 @@ class PlannedLayer:
     multiply_adds: int
     field: Field | None
     path: Path
+    label: str
+    children: tuple[PlannedLayer, ...] = ()
+    block: str | None = None
+    whole: bool = True
 
     @property
     def type(self) -> str:
-        return self.component.name
+        """The name of its type, or of the block that it is a use of."""
+        return self.block or self.component.name
 
     @property
-    def label(self) -> str:
-        return f"layers[{self.path[-1]}] {self.type}"
+    def composite(self) -> bool:
+        """Whether other layers stand inside it."""
+        return is_composite(self.component)
 
     def build(self) -> nn.Module:
-        """The torch layer, with freshly drawn weights."""
+        """The torch module, with freshly drawn weights."""
+        if self.composite:
+            return assemble(self.component, self.params, {child.name: child.build() for child in self.children})
         module: nn.Module = self.component.cls(**constructor_arguments(self.params))
         return module
+
+    def walk(self, depth: int = 0, prefix: str = "") -> Iterator[tuple[int, str, PlannedLayer]]:
+        """The layer and everything inside it, outer ones first: depth, dotted name and layer."""
+        yield depth, f"{prefix}{self.name}", self
+        for child in self.children:
+            yield from child.walk(depth + 1, f"{prefix}{self.name}.")
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,11 @@ class Plan:
     def totals(self) -> Totals:
         """Parameters and multiply-adds of the whole network."""
         return Totals(sum(x.parameters for x in self.layers), sum(x.multiply_adds for x in self.layers))
+
+    def walk(self) -> Iterator[tuple[int, str, PlannedLayer]]:
+        """Every layer, composites before what stands inside them: depth, dotted name and layer."""
+        for layer in self.layers:
+            yield from layer.walk()
 
     def build(self, seed: int | None = None) -> nn.Sequential:
         """The network as an nn.Sequential with freshly drawn weights.
@@ -142,92 +156,36 @@ class Plan:
             "dtype": self.dtype,
             "parameters": totals.parameters,
             "multiply_adds": totals.multiply_adds,
-            "layers": [_as_dict(layer) for layer in self.layers],
+            "layers": [_as_dict(layer, "") for layer in self.layers],
         }
 
 
-def _as_dict(layer: PlannedLayer) -> dict[str, Any]:
+def _as_dict(layer: PlannedLayer, prefix: str) -> dict[str, Any]:
     field = layer.field
+    inside = [_as_dict(child, f"{prefix}{layer.name}.") for child in layer.children]
     return {
-        "name": layer.name,
-        "type": layer.type,
-        "params": {k: list(v) if isinstance(v, tuple) else v for k, v in layer.params.items()},
+        "name": f"{prefix}{layer.name}",
+        "type": layer.component.name,
+        **({"block": layer.block} if layer.block else {}),
+        "params": {k: plain(v) for k, v in layer.params.items()},
         "input_shape": list(layer.input_shape),
         "output_shape": list(layer.output_shape),
         "parameters": layer.parameters,
         "multiply_adds": layer.multiply_adds,
         "receptive_field": list(field.size) if field else None,
         "jump": [float(j) for j in field.jump] if field and field.jump else None,
+        **({"layers": inside} if layer.composite else {}),
     }
+
+
+def plain(value: Any) -> Any:
+    """A parameter's value as YAML and JSON hold it: tuples as lists, all the way down."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
 def constructor_arguments(params: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters as torch's constructors take them: `dtype: float64` becomes torch.float64."""
     dtype = params.get("dtype")
     return {**params, "dtype": getattr(torch, dtype)} if dtype in DTYPES else dict(params)
-
-
-def make_plan(
-    stack: Stack, input_shape: Shape, dtype: str = "float32", converted: bool = False
-) -> tuple[Plan, list[Problem]]:
-    """Send a sample's shape through a stack and fill in everything that follows from it.
-
-    Arguments:
-        stack: the parsed layers.
-        input_shape: the sample shape without the batch, such as (3, 32, 32).
-        dtype: the dtype of the samples.
-        converted: whether the whole network will be converted to that dtype, whatever its layers say.
-
-    Returns:
-        the plan up to the first layer that does not fit, and all problems that could be found; a written size that
-        differs from the one that arrives is reported, and the pass goes on with the one that arrives.
-    """
-    layers: list[PlannedLayer] = []
-    problems: list[Problem] = []
-    if math.prod(input_shape) > _MOST:
-        return Plan((), input_shape, dtype, whole=False), []  # told where the shape is checked
-    arriving = torch.empty((_BATCH, *input_shape), dtype=getattr(torch, dtype), device="meta")
-    field = measures.whole(input_shape)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns while it builds; here only shapes are asked for
-        for layer in stack.layers:
-            params, found = fitting.fill(layer, layers, arriving)
-            problems += found
-            outcome = None if params is None else _pass(layer, params, layers, arriving, converted)
-            if outcome is None or params is None:
-                break
-            module, leaving = outcome
-            if isinstance(leaving, Problem):
-                problems.append(leaving)
-                break
-            before, after = tuple(arriving.shape[1:]), tuple(leaving.shape[1:])
-            field = measures.advance(field, module, before, after, input_shape)
-            cost = measures.multiply_adds(module, before, after, arriving)
-            learned = sum(p.numel() for p in module.parameters())
-            planned = PlannedLayer(layer.name, layer.component, params, before, after, learned, cost, field, layer.path)
-            layers.append(planned)
-            arriving = leaving
-    whole = stack.whole and len(layers) == len(stack.layers)
-    return Plan(tuple(layers), input_shape, dtype, whole), problems
-
-
-def _pass(
-    layer: Layer, params: Mapping[str, Any], earlier: list[PlannedLayer], arriving: Tensor, converted: bool
-) -> tuple[nn.Module, Tensor | Problem]:
-    """Build one layer on the meta device and send the batch through it."""
-    arguments = constructor_arguments(params)
-    if "device" in layer.component.parameters:
-        arguments["device"] = "meta"
-    module = nn.Module()
-    try:
-        with torch.device("meta"), torch.no_grad():
-            module = layer.component.cls(**arguments)
-            if converted:
-                module.to(arriving.dtype)
-            dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()}
-            if dtypes - {arriving.dtype}:
-                return module, fitting.wrong_dtype(layer, dtypes.pop(), arriving.dtype)
-            leaving = shapes.leaving(module, arriving)
-    except Exception as error:  # whatever torch raises about a layer is the config's problem, told in a sentence
-        return module, fitting.refused_by_torch(layer, error, arriving, earlier)
-    return module, fitting.unusable(layer, leaving, arriving, earlier) or leaving

@@ -109,6 +109,15 @@ def _pooling(component: Component, values: Mapping[str, Any]) -> Iterator[Findin
         yield "padding", f"padding (={shown(values['padding'])}) must be at most half of kernel_size (={kernel})", None
 
 
+def no_pool_to_undo(component: Component, params: Mapping[str, Any]) -> tuple[str | None, str] | None:
+    """Why a layer cannot be the pool of an `Unpool`: the parameter at fault (or None) and a sentence; None if it can."""
+    if not issubclass(component.cls, nn.modules.pooling._MaxPoolNd):
+        return None, "only MaxPool1d, MaxPool2d and MaxPool3d remember where their values came from"
+    if any(d != 1 for d in spread(params.get("dilation", 1), 1)):
+        return "dilation", f"dilation must be 1 where the pool is undone, not {shown(params['dilation'])}"
+    return None
+
+
 def _divides(name: str, value: int, by: str, groups: int) -> Iterator[Finding]:
     if value % groups:
         yield by, f"{name} (={value}) must be divisible by {by} (={groups})", None

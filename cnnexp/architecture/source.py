@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import keyword
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cnnexp.architecture import composites
 from cnnexp.architecture.catalog import DTYPES
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan, PlannedLayer
+
+_INDENT = "    "
+_WIDTH = 110
+_OWN = (composites.Residual, composites.Parallel, composites.Unpool, composites.Slice)
 
 
 def source(plan: Plan, title: str) -> str:
@@ -22,21 +28,53 @@ def source(plan: Plan, title: str) -> str:
     Returns:
         Python text; executing it with the same seed draws the same weights as `plan.build(seed)`.
     """
-    named = any(layer.name != str(i) for i, layer in enumerate(plan.layers))
-    calls = [call(layer) for layer in plan.layers]
+    body = f"model = {_sequential(plan.layers, '')}"
+    classes = [inspect.getsource(cls) for cls in _OWN if f"{cls.__name__}(" in body]
+    text = "\n\n".join([*classes, body])
     heading = "".join(c if c.isprintable() and c not in '\\"' else " " for c in title)
-    lines = ['"""', f"{heading}: {times(plan.input_shape)} in, {times(plan.output_shape)} out.", '"""', ""]
-    if named:
-        lines += ["from collections import OrderedDict", ""]
-    lines += ["import torch", ""] if any("torch." in c for c in calls) else []
-    lines += ["from torch import nn", "", "model = nn.Sequential("]
-    if named:
-        pairs = [f"            ({_text('name', x.name)}, {c})," for x, c in zip(plan.layers, calls, strict=True)]
-        lines += ["    OrderedDict(", "        [", *pairs, "        ]", "    )"]
-    else:
-        lines += [f"    {c}," for c in calls]
-    text = "\n".join([*lines, ")", ""])
-    return text.replace('"""\n', '"""', 1).replace('\n"""', '"""', 1)
+    docstring = f'"""{heading}: {times(plan.input_shape)} in, {times(plan.output_shape)} out."""'
+    imports = list(_imports(text))
+    return "\n".join([docstring, "", *imports, "" if not classes else "\n", text, ""])
+
+
+def _imports(text: str) -> Iterator[str]:
+    if "OrderedDict(" in text:
+        yield from ("from collections import OrderedDict", "")
+    if "torch." in text.replace("torch.nn", ""):
+        yield from ("import torch",)
+    yield "from torch import Tensor, nn" if "Tensor" in text else "from torch import nn"
+
+
+def _sequential(layers: tuple[PlannedLayer, ...], indent: str) -> str:
+    """A Sequential of layers; one that holds names needs an OrderedDict."""
+    inner = indent + _INDENT
+    if all(layer.name == str(i) for i, layer in enumerate(layers)):
+        return _lines("nn.Sequential(", [_module(layer, inner) for layer in layers], ")", indent)
+    pairs = [f"({_text('name', x.name)}, {_module(x, inner + _INDENT * 2)})" for x in layers]
+    entries = "".join(f"{inner}{_INDENT * 2}{pair},\n" for pair in pairs)
+    return f"nn.Sequential(\n{inner}OrderedDict(\n{inner}{_INDENT}[\n{entries}{inner}{_INDENT}]\n{inner})\n{indent})"
+
+
+def _module(layer: PlannedLayer, indent: str) -> str:
+    """The expression that makes a layer, composites with all that stands inside them."""
+    if not layer.composite:
+        return call(layer)
+    inner, parts = indent + _INDENT, {child.name: child for child in layer.children}
+    if layer.component.name == "Parallel":
+        pairs = [f"{_text('name', name)}: {_module(part, inner + _INDENT)}" for name, part in parts.items()]
+        branches = _lines("{", pairs, "}", inner)
+        return _lines("Parallel(", [branches, *(f"{k}={_text(k, v)}" for k, v in layer.params.items())], ")", indent)
+    if layer.component.name in ("Residual", "Unpool"):
+        return _lines(f"{layer.component.name}(", [_module(part, inner) for part in parts.values()], ")", indent)
+    return _sequential(layer.children, indent)
+
+
+def _lines(opening: str, items: list[str], closing: str, indent: str) -> str:
+    """Items between brackets: in one line where they fit, else each in its own."""
+    flat = f"{opening}{', '.join(items)}{closing}"
+    if len(indent) + len(flat) <= _WIDTH and "\n" not in flat and indent:
+        return flat
+    return f"{opening}\n" + "".join(f"{indent}{_INDENT}{item},\n" for item in items) + f"{indent}{closing}"
 
 
 def call(layer: PlannedLayer) -> str:
@@ -52,7 +90,7 @@ def call(layer: PlannedLayer) -> str:
         for name, value in list(_in_order(known, layer.params).items())[len(positional) :]
         if name not in known or known[name].required or _differs(value, known[name].default)
     ]
-    return f"nn.{layer.type}({', '.join([*positional, *named])})"
+    return f"nn.{layer.component.name}({', '.join([*positional, *named])})"
 
 
 def _keyword(name: str, value: Any) -> str:

@@ -21,11 +21,23 @@ def table(plan: Plan) -> str:
     for heading in ("parameters", "multiply-adds", "sees", "jump"):
         grid.add_column(heading, justify="right")
     grid.add_row("", "input", times(plan.input_shape))
-    for layer in plan.layers:
-        grid.add_row(layer.name, call(layer).removeprefix("nn."), times(layer.output_shape), *_numbers(layer))
+    for depth, name, layer in plan.walk():
+        what = f"{'  ' * depth}{_what(layer)}"
+        numbers = ("", "", "", "") if layer.composite else _numbers(layer)
+        grid.add_row(name, what, times(layer.output_shape), *numbers)
     totals = plan.totals
     summary = f"{totals.parameters:,} parameters, {totals.multiply_adds:,} multiply-adds per sample"
     return f"{tables.text(grid)}\n\n{summary}"
+
+
+def _what(layer: PlannedLayer) -> str:
+    """A layer as the table names it: a constructor call, or the word for what holds other layers."""
+    if not layer.composite:
+        return call(layer).partition(".")[2]
+    if layer.block or not layer.params:
+        return layer.type
+    params = ", ".join(f"{k}={v}" for k, v in layer.params.items())
+    return f"{layer.type}({params})"
 
 
 def _numbers(layer: PlannedLayer) -> tuple[str, str, str, str]:

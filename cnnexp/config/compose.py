@@ -258,6 +258,8 @@ def _resolve(composed: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
 
 def _plain(parent: DictConfig | ListConfig, key: Any, path: Path, problems: list[Problem]) -> Any:
     try:
+        if OmegaConf.is_missing(parent, key) and _of_block(path):
+            return "???"
         if OmegaConf.is_missing(parent, key):
             text = f"{key_path(path)} must be given"
             problems.append(Problem("missing-value", path, text, f"add {'.'.join(map(str, path))}=… to the command"))
@@ -277,6 +279,11 @@ def _plain(parent: DictConfig | ListConfig, key: Any, path: Path, problems: list
     if isinstance(value, ListConfig):
         return [_plain(value, i, (*path, i), problems) for i in range(len(value))]
     return value
+
+
+def _of_block(path: Path) -> bool:
+    """Whether a value is the default of a block's parameter, where `???` says that every user must give it."""
+    return path[:2] == ("model", "blocks") and path[3:4] == ("params",)
 
 
 def _name(key: object) -> str | int:

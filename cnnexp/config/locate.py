@@ -13,7 +13,8 @@ import yaml
 from cnnexp.config import reading
 from cnnexp.errors import Path, Problem
 
-_USER = re.compile(r"^layers\[\d+\]( \w+:)?")
+_USER = re.compile(r"^layers\[\d+\][^:]*(?=: )|^layers\[\d+\]")
+_FEW = 3
 _REFERENCE = re.compile(r"^\$\{([A-Za-z_][\w.\[\]]*)\}$")
 
 
@@ -146,8 +147,9 @@ def _merged(problems: Iterable[Problem]) -> list[Problem]:
         groups.setdefault((problem.where, _USER.sub("", problem.message)), []).append(problem)
     merged = []
     for first, *others in groups.values():
-        users = [m[0] for p in others if (m := re.match(r"layers\[\d+\]( \w+)?(?=:)|layers\[\d+\]", p.message))]
-        also = f" (also in {', '.join(dict.fromkeys(users))})" if users and first.where else ""
+        users = list(dict.fromkeys(m[0] for p in others if (m := _USER.match(p.message))))
+        more = f" and {len(users) - _FEW} more" if len(users) > _FEW else ""
+        also = f" (also in {', '.join(users[:_FEW])}{more})" if users and first.where else ""
         merged += [replace(first, message=first.message + also)] if also or not others else [first, *others]
     return merged
 

@@ -233,7 +233,7 @@ def _output(config: Mapping[str, Any], plan: Plan) -> list[Problem]:
             return [Problem("wrong-size", ("loss", "weight"), text)]
         return []
     last = plan.layers[-1]
-    wide = [x for x in plan.layers if "out_features" in x.params]
+    wide = [x for _, _, x in plan.walk() if "out_features" in x.params]
     if len(shape) == 1 and wide:
         last = wide[-1]
         path: Path = ("model", *last.path, "out_features")

@@ -1,0 +1,66 @@
+"""The plain `model` mapping of a config becomes a frozen Stack; every problem in it is collected, none is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from cnnexp import kinds
+from cnnexp.architecture.blocks import Scope, Written, define
+from cnnexp.architecture.catalog import LAYERS
+from cnnexp.architecture.composites import COMPOSITES, MOST
+from cnnexp.architecture.entries import Reader
+from cnnexp.architecture.stack import Stack
+from cnnexp.errors import Path, Problem, closest, normalised
+
+_RESERVED = ("init", "freeze")
+
+
+def parse(model: Any) -> tuple[Stack, list[Problem]]:
+    """Read a model mapping into a Stack.
+
+    Arguments:
+        model: plain data, with the list `layers` and any variables of the author's.
+
+    Returns:
+        the stack up to the first layer that cannot be understood, and all problems of all layers.
+    """
+    nothing = Stack((), whole=False)
+    if not isinstance(model, Mapping):
+        return nothing, [
+            Problem("not-a-mapping", (), f"a model must be a mapping with a list 'layers', not {kinds.shown(model)}")
+        ]
+    problems = [
+        Problem("reserved-key", (key,), f"'{key}' is a word of the layer language that this version does not read yet")
+        for key in _RESERVED
+        if key in model
+    ]
+    types = {normalised(name): name for name in (*LAYERS.entries, *COMPOSITES.entries)}
+    blocks, misdefined = define(model.get("blocks"), types)
+    problems += misdefined
+    entries = model.get("layers")
+    if not isinstance(entries, (list, tuple)):
+        return nothing, [*problems, _no_list(model)]
+    if not any(entry is not None for entry in entries):
+        text = "'layers' is empty: a network needs at least one layer"
+        return nothing, [*problems, Problem("no-layers", ("layers",), text)]
+    reader = Reader(blocks, set(map(str, model.get("blocks") or ())))
+    layers, whole = reader.sequence(Written(entries, ("layers",), Scope()), "layers")
+    if reader.count > MOST:
+        text = f"the network has more than {MOST:,} layers, blocks and repetitions spelt out"
+        return nothing, [*problems, *reader.problems, Problem("too-many-layers", ("layers",), text)]
+    raw = MappingProxyType(dict(model.get("blocks") or {}))
+    return Stack(layers, whole, raw), [*problems, *reader.problems]
+
+
+def _no_list(model: Mapping[str, Any]) -> Problem:
+    entries = model.get("layers")
+    text = (
+        "a model needs a list 'layers'" if entries is None else f"'layers' must be a list, not {kinds.shown(entries)}"
+    )
+    near = closest("layers", map(str, model)) if "layers" not in model else None
+    if near:
+        text += f"; is '{near}' meant to be it?"
+    path: Path = ("layers",) if "layers" in model else (near,) if near else ()
+    return Problem("no-layers", path, text)
