@@ -47,23 +47,26 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Component:
-    """A class that a config may name, with its parameters.
+    """A class that a config may name, with its parameters; or a function, whose first argument the caller supplies.
 
     Arguments:
         name: the library's own name of the class.
-        cls: the class.
+        cls: the class or the function.
         skip: parameters that the caller supplies (`params` of an optimizer) or that are private.
         rules: value rules by parameter name.
+        sizes: parameters that follow from the shape that arrives, each with its axis there (0 is the channels, -1 the
+            last); None stands for all of it.
     """
 
     name: str
-    cls: type
+    cls: Any
     skip: frozenset[str] = frozenset()
     rules: Mapping[str, Rule] = field(default_factory=lambda: MappingProxyType({}))
+    sizes: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
 
     @cached_property
     def _signature(self) -> inspect.Signature:
-        return inspect.signature(getattr(self.cls, "__init__"))  # noqa: B009  # mypy forbids the plain access
+        return inspect.signature(_constructor(self.cls))
 
     @cached_property
     def takes_anything(self) -> bool:
@@ -207,9 +210,14 @@ def _a(noun: str) -> str:
 _BORROWED = {name: getattr(collections.abc, name) for name in ("Callable", "Iterable", "Sequence")}
 
 
-def _hints(cls: type) -> dict[str, Any]:
+def _constructor(cls: Any) -> Any:
+    """What is called to make a component: a class's constructor; of a function, the function itself."""
+    return cls if inspect.isfunction(cls) else cls.__init__
+
+
+def _hints(cls: Any) -> dict[str, Any]:
     """The annotations of a constructor; one that only its own library can resolve counts as an object."""
-    constructor = vars(cls).get("__init__") or getattr(cls, "__init__")  # noqa: B009  # mypy forbids the plain access
+    constructor = _constructor(cls)
     scope = {**vars(sys.modules[constructor.__module__]), **_BORROWED} if hasattr(constructor, "__module__") else {}
     found = {}
     for name, annotation in getattr(constructor, "__annotations__", {}).items():

@@ -43,6 +43,7 @@ RUN: Table = {
     "check_finite_every_n_steps": (Literal["auto"] | int, _COUNT),
     "checkpoint": (str | None, _ANY),
     "outputs": (str, _ANY),
+    "extensions": (list[str], _ANY),
 }
 GROUPS = ("data", "task", "model", "loss", "optimizer", "scheduler", "trainer", "logger")
 
@@ -134,9 +135,10 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with the data settings that a file of one's own need not repeat."""
+    """The config with the settings that a file of one's own need not repeat."""
     data = config.get("data")
-    return {**config, "data": {**_DEFAULTS, **data}} if isinstance(data, Mapping) else dict(config)
+    filled = {"extensions": [], **config}
+    return {**filled, "data": {**_DEFAULTS, **data}} if isinstance(data, Mapping) else filled
 
 
 def check(config: Mapping[str, Any]) -> list[Problem]:

@@ -134,10 +134,15 @@ def network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
     Arguments:
         values: a plain config; of it only `model`, `data.shape` and `trainer.precision` are read.
     """
+    from cnnexp.architecture import extensions
     from cnnexp.architecture.parsing import parse
     from cnnexp.architecture.plan import Plan
     from cnnexp.architecture.planning import make_plan
 
+    modules = values.get("extensions") or []
+    foreign = extensions.load(modules) if isinstance(modules, list) else []  # what is no list is told elsewhere
+    if foreign or not isinstance(modules, list):
+        return Plan((), (), whole=False), foreign  # what their layers are called cannot be known
     stack, problems = parse(values.get("model"))
     shape = _section(values, "data").get("shape")
     plan = Plan((), (), whole=False)

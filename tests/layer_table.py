@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import nn
 
+from cnnexp.architecture.composites import Slice
+
 
 @dataclass(frozen=True)
 class Row:
@@ -48,7 +50,7 @@ def by_hand(type_: str, params: Mapping[str, Any], shape: tuple[int, ...]) -> nn
             arguments.setdefault(name, sizes.get(name, shape[0]))
     if "dtype" in arguments:
         arguments["dtype"] = getattr(torch, arguments["dtype"])
-    layer: nn.Module = getattr(nn, type_)(**arguments)
+    layer: nn.Module = (Slice if type_ == "Slice" else getattr(nn, type_))(**arguments)
     return layer
 
 
@@ -284,6 +286,8 @@ _OTHERS = (
     Row("FeatureAlphaDropout", {"p": 0.3, "inplace": True}, (3, 4, 5), (3, 4, 5)),
     Row("Identity", {}, (3, 4), (3, 4)),
     Row("Identity", {"anything": [1, 2], "more": "words"}, (3,), (3,)),
+    Row("Slice", {}, (3, 4), (3, 4)),
+    Row("Slice", {"dim": -1, "start": 1, "stop": 3}, (3, 4), (3, 2)),
     Row("Linear", {"out_features": 6}, (5,), (6,)),
     Row("Linear", {"in_features": 5, "out_features": 2, "bias": False, **_PLACE}, (3, 4, 5), (3, 4, 2), "float64"),
     Row("TransformerEncoderLayer", {"d_model": 8, "nhead": 2, "dim_feedforward": 16, "batch_first": True},

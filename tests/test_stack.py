@@ -90,10 +90,10 @@ class TestWhatCountsAsALayer:
         modules = {
             name
             for name, cls in inspect.getmembers(nn, inspect.isclass)
-            if issubclass(cls, nn.Module) and cls is not nn.Module
+            if issubclass(cls, nn.Module) and cls not in (nn.Module, nn.Sequential)
         }
         assert len(modules) > 150
-        assert set(LAYERS.entries) | set(LAYERS.refused) == modules
+        assert set(LAYERS.entries) - {"Slice"} | set(LAYERS.refused) == modules
         assert set(LAYERS.entries) & set(LAYERS.refused) == set()
         assert all(reason and not reason.endswith(".") for reason in LAYERS.refused.values())
 

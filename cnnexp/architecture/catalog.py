@@ -1,4 +1,4 @@
-"""The layer types that a stack may name: every layer class of the installed torch.nn, read from its real signature.
+"""The layer types that a stack may name: torch.nn's, torchvision.ops' and the user's own, read from their signatures.
 
 What cannot stand in a stack (losses, recurrent modules, modules with several inputs, …) is kept by name with the
 sentence that says why, so that naming it is answered with a reason and not with "unknown".
@@ -9,17 +9,23 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
+from typing import Any
 
 from torch import nn
 
 from cnnexp import kinds
+from cnnexp.architecture.composites import COMPOSITES, Slice
 from cnnexp.components import Catalog, Component
+from cnnexp.errors import normalised
 from cnnexp.kinds import Rule
 
-INFERRED = ("in_channels", "in_features", "num_features", "num_channels", "normalized_shape")
-"""Sizes that follow from the shape that arrives and may be left out."""
+_SIZES: Mapping[str, int | None] = MappingProxyType(
+    {"in_channels": 0, "in_features": -1, "num_features": 0, "num_channels": 0, "normalized_shape": None}
+)
+"""Sizes that follow from the shape that arrives and may be left out, each with its axis."""
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 """The dtypes that weights may have, as a config writes them."""
@@ -90,7 +96,7 @@ def _rules(name: str, cls: type) -> Mapping[str, Rule]:
     return MappingProxyType(rules)
 
 
-def _refusal(name: str, cls: type[nn.Module]) -> str | None:
+def refusal(name: str, cls: type[nn.Module]) -> str | None:
     """Why a module cannot stand in a stack, or None when it can."""
     if name.endswith("Loss") or cls.__module__.endswith(".loss"):
         return "it is a loss, which compares an output with a target; write it under 'loss'"
@@ -119,33 +125,87 @@ def _refusal(name: str, cls: type[nn.Module]) -> str | None:
     return None
 
 
-def _build() -> Catalog:
+def _component(name: str, cls: type[nn.Module], sizes: Mapping[str, int | None] = _SIZES) -> Component:
+    component = Component(name, cls, rules=_rules(name, cls))
+    required = {p: axis for p, axis in sizes.items() if p in component.parameters and component.parameters[p].required}
+    return replace(component, sizes=MappingProxyType(required))
+
+
+def _read(library: Any, without: tuple[type, ...], sizes: Mapping[str, Mapping[str, int | None]]) -> Catalog:
+    """The catalogue of a library's modules; those that cannot stand in a stack are refused with a reason."""
     entries, refused = {}, {}
-    for name in dir(nn):
-        cls = getattr(nn, name)
-        if not (inspect.isclass(cls) and issubclass(cls, nn.Module) and cls not in (nn.Module, nn.Sequential)):
+    for name in dir(library):
+        cls = getattr(library, name)
+        if not (inspect.isclass(cls) and issubclass(cls, nn.Module) and cls not in without):
             continue
-        if reason := _refusal(name, cls):
+        if reason := refusal(name, cls):
             refused[name] = reason
         else:
-            entries[name] = Component(name, cls, rules=_rules(name, cls))
+            entries[name] = _component(name, cls, sizes.get(name, _SIZES))
     return Catalog("layer type", MappingProxyType(entries), MappingProxyType(refused))
 
 
+def _build() -> Catalog:
+    torchs = _read(nn, (nn.Module, nn.Sequential), {})
+    entries = {**torchs.entries, "Slice": _component("Slice", Slice)}
+    return Catalog("layer type", MappingProxyType(entries), torchs.refused)
+
+
 LAYERS = _build()
+"""The layer types of torch.nn and of the layer language itself."""
+
+
+_declared: dict[str, Component] = {}
+
+
+def declare(cls: type[nn.Module], infer: Mapping[str, int], rules: Mapping[str, Rule]) -> None:
+    """Add a user's own class to the layer types.
+
+    Arguments:
+        cls: the class.
+        infer: the sizes that may be left out, each with its axis in the arriving sample.
+        rules: value rules by parameter, beside those that hold for every parameter of its name.
+    """
+    found = _component(cls.__name__, cls)
+    sizes, own = {**found.sizes, **infer}, {**found.rules, **rules}
+    _declared[normalised(cls.__name__)] = replace(found, rules=MappingProxyType(own), sizes=MappingProxyType(sizes))
+
+
+def taken(cls: type) -> bool:
+    """Whether another layer type or a composite has the name of this class."""
+    name = cls.__name__
+    own = _declared.get(normalised(name))
+    same = own and (own.cls.__module__, own.cls.__qualname__) == (cls.__module__, cls.__qualname__)
+    return bool(LAYERS.find(name) or LAYERS.refuses(name) or COMPOSITES.find(name) or (own and not same))
 
 
 def catalog_of(name: str) -> Catalog:
-    """The catalogue that knows a layer type: torch's, or the wider one, which costs the import of torchvision."""
-    return LAYERS if LAYERS.find(name) or LAYERS.refuses(name) else wide()
+    """The catalogue that knows a layer type, or could: torch's first, then the user's own layers, then torchvision's.
+
+    torchvision takes longer to import than everything else in a check, so that it is asked last.
+    """
+    if LAYERS.find(name) or LAYERS.refuses(name):
+        return LAYERS
+    return _own() if normalised(name) in _declared else wide()
+
+
+def wide() -> Catalog:
+    """All layer types: of torch.nn, of the layer language, of the loaded extensions and of torchvision.ops."""
+    own, ops = _own(), _torchvision()
+    return Catalog("layer type", {**ops.entries, **own.entries}, {**ops.refused, **own.refused})
+
+
+def _own() -> Catalog:
+    return Catalog("layer type", {**LAYERS.entries, **{c.name: c for c in _declared.values()}}, LAYERS.refused)
 
 
 @cache
-def wide() -> Catalog:
-    """The layer types of torch.nn, of the layer language itself and of torchvision.ops."""
-    return LAYERS
+def _torchvision() -> Catalog:
+    from torchvision import ops
+
+    return _read(ops, (), {"MLP": {"in_channels": -1}, "SqueezeExcitation": {"input_channels": 0}})
 
 
 def inferable(component: Component) -> tuple[str, ...]:
-    """The required sizes of a layer that may be left out because they follow from the arriving shape."""
-    return tuple(p for p in INFERRED if p in component.parameters and component.parameters[p].required)
+    """The sizes of a layer that may be left out because they follow from the arriving shape."""
+    return tuple(component.sizes)

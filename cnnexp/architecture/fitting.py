@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from cnnexp.architecture.catalog import INFERRED, LAYERS, dimensions
+from cnnexp.architecture.catalog import LAYERS, dimensions
 from cnnexp.architecture.rules import spread
 from cnnexp.architecture.stack import Layer
 from cnnexp.errors import Problem
@@ -59,7 +59,7 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
         the full parameters in the signature's order with what arrives in place of a wrong size, and the problems.
     """
     shape = tuple(arriving.shape[1:])
-    if not shape and any(name in layer.component.parameters for name in INFERRED):
+    if not shape and layer.component.sizes:
         text = f"{layer.label}: takes samples with dimensions, but a single number arrives from {_origin(earlier)}"
         return None, [Problem("wrong-dimensions", layer.path, text)]
     if (
@@ -70,14 +70,14 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
         return None, [problem]
     params = dict(layer.params)
     problems = []
-    for name in INFERRED:
-        if name not in layer.component.parameters or not layer.component.parameters[name].required:
+    for name, axis in layer.component.sizes.items():
+        if axis is not None and not -len(shape) <= axis < len(shape):
             continue
-        arrives = _size(name, shape, params.get(name))
+        arrives = _sizes(shape, params.get(name)) if axis is None else shape[axis]
         if name in params and _as_shape(params[name]) != _as_shape(arrives):
             must = f"{name} (={shown(params[name])}) must be {shown(arrives)}"
             text = f"{layer.label}: {must}, the size arriving from {_origin_and_shape(earlier, shape)}"
-            hint = None if name == "normalized_shape" else f"leave {name} out to have it inferred"
+            hint = None if axis is None else f"leave {name} out to have it inferred"
             problems.append(Problem("wrong-size", layer.place(name), text, hint))
             params[name] = arrives
         params.setdefault(name, arrives)
@@ -91,14 +91,11 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
     return MappingProxyType(ordered), problems
 
 
-def _size(name: str, shape: Shape, written: Any) -> Any:
-    if name == "in_features":
-        return shape[-1]
-    if name == "normalized_shape":
-        n = len(_as_shape(written)) if written is not None else len(shape)
-        sizes = shape[-n:] if n <= len(shape) else shape
-        return sizes[0] if isinstance(written, int) else sizes
-    return shape[0]
+def _sizes(shape: Shape, written: Any) -> Any:
+    """The last sizes of a shape, as many as were written; all of them where none was."""
+    n = len(_as_shape(written)) if written is not None else len(shape)
+    sizes = shape[-n:] if n <= len(shape) else shape
+    return sizes[0] if isinstance(written, int) else sizes
 
 
 def _as_shape(size: Any) -> tuple[Any, ...]:
@@ -139,6 +136,9 @@ def _wrong_dim(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Problem
             limits = f"{name} must be between {-rank} and {rank - 1}, not {value}"
             text = f"{layer.label}: {limits}: batch and {times(shape)} arrive from {_origin(earlier)}"
             return Problem("bad-value", layer.place(name), text)
+    if layer.component.name == "Slice" and layer.params.get("dim", 1) % rank == 0:
+        text = f"{layer.label}: would merge or split the samples of a batch; dimension 0 is the batch"
+        return Problem("batch-lost", layer.place("dim"), text, "count the dimensions from 1")
     return None
 
 

@@ -32,7 +32,13 @@ def together(component: Component, params: Mapping[str, Any], path: Path, label:
         label: how messages name the layer.
     """
     values = {name: p.default for name, p in component.parameters.items()} | dict(params)
-    found = [*_lengths(component, values), *_indices(values), *_one_of(component, values), *_device(values)]
+    found = [
+        *_lengths(component, values),
+        *_indices(values),
+        *_order(component, values),
+        *_one_of(component, values),
+        *_device(values),
+    ]
     if not found:
         if issubclass(component.cls, nn.modules.conv._ConvNd):
             found += _convolution(component, values)
@@ -57,6 +63,12 @@ def _indices(values: Mapping[str, Any]) -> Iterator[Finding]:
     if values.get("return_indices") is True:
         text = "return_indices must be false here: with it the layer gives a pair, and a stack passes one tensor"
         yield "return_indices", text, None
+
+
+def _order(component: Component, values: Mapping[str, Any]) -> Iterator[Finding]:
+    dims = values.get("dims")
+    if component.name == "Permute" and isinstance(dims, (list, tuple)) and (not dims or dims[0] != 0):
+        yield "dims", f"dims must begin with 0, the batch, not be {shown(dims)}", "count the sample's dimensions from 1"
 
 
 def _one_of(component: Component, values: Mapping[str, Any]) -> Iterator[Finding]:

@@ -33,16 +33,23 @@ def source(plan: Plan, title: str) -> str:
     text = "\n\n".join([*classes, body])
     heading = "".join(c if c.isprintable() and c not in '\\"' else " " for c in title)
     docstring = f'"""{heading}: {times(plan.input_shape)} in, {times(plan.output_shape)} out."""'
-    imports = list(_imports(text))
+    imports = list(_imports(text, plan))
     return "\n".join([docstring, "", *imports, "" if not classes else "\n", text, ""])
 
 
-def _imports(text: str) -> Iterator[str]:
+def _imports(text: str, plan: Plan) -> Iterator[str]:
     if "OrderedDict(" in text:
         yield from ("from collections import OrderedDict", "")
     if "torch." in text.replace("torch.nn", ""):
         yield from ("import torch",)
     yield "from torch import Tensor, nn" if "Tensor" in text else "from torch import nn"
+    if "ops." in text:
+        yield "from torchvision import ops"
+    foreign = {x.component.cls for _, _, x in plan.walk() if not (x.composite or x.component.cls in _OWN)}
+    own = sorted((cls.__module__, cls.__name__) for cls in foreign if not _library(cls))
+    if own:
+        yield ""
+    yield from (f"from {module} import {name}" for module, name in own)
 
 
 def _sequential(layers: tuple[PlannedLayer, ...], indent: str) -> str:
@@ -78,7 +85,18 @@ def _lines(opening: str, items: list[str], closing: str, indent: str) -> str:
 
 
 def call(layer: PlannedLayer) -> str:
-    """One layer as a constructor call: required parameters by position, the others by name, defaults left out."""
+    """One layer as a constructor call, with the library that it comes from."""
+    return f"{_library(layer.component.cls)}{construction(layer)}"
+
+
+def _library(cls: type) -> str:
+    return (
+        "nn." if cls.__module__.startswith("torch.nn.") else "ops." if cls.__module__.startswith("torchvision.") else ""
+    )
+
+
+def construction(layer: PlannedLayer) -> str:
+    """One layer as a constructor call without its library: required parameters by position, the others by name, defaults left out."""
     known = layer.component.parameters
     positional = []
     for name, parameter in known.items():
@@ -90,7 +108,7 @@ def call(layer: PlannedLayer) -> str:
         for name, value in list(_in_order(known, layer.params).items())[len(positional) :]
         if name not in known or known[name].required or _differs(value, known[name].default)
     ]
-    return f"nn.{layer.component.name}({', '.join([*positional, *named])})"
+    return f"{layer.component.name}({', '.join([*positional, *named])})"
 
 
 def _keyword(name: str, value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from cnnexp import tables
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan, PlannedLayer
-from cnnexp.architecture.source import call
+from cnnexp.architecture.source import construction
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def table(plan: Plan) -> str:
 def _what(layer: PlannedLayer) -> str:
     """A layer as the table names it: a constructor call, or the word for what holds other layers."""
     if not layer.composite:
-        return call(layer).partition(".")[2]
+        return construction(layer)
     if layer.block or not layer.params:
         return layer.type
     params = ", ".join(f"{k}={v}" for k, v in layer.params.items())

@@ -30,9 +30,15 @@ def check(locator: Locator, values: Mapping[str, Any], trusted: FilePath) -> lis
         values: its plain values.
         trusted: the folder of the packaged config files.
     """
-    found = [*_resolvers(locator.raw, ()), *_outside(values), *_hydra(locator.sources, trusted)]
+    found = [*_extensions(values), *_resolvers(locator.raw, ()), *_outside(values), *_hydra(locator.sources, trusted)]
     placed = locator.locate(found)
     return [p for p in placed if not (p.where or "").startswith("override")]
+
+
+def _extensions(values: Mapping[str, Any]) -> Iterator[Problem]:
+    if values.get("extensions"):
+        text = "extensions imports Python modules, which --untrusted does not allow"
+        yield Problem("untrusted", ("extensions",), text, "set it on the command line to say that you want it")
 
 
 def _resolvers(value: Any, path: Path) -> Iterator[Problem]:
