@@ -55,7 +55,7 @@ class Run:
         from cnnexp.training import checkpoints
 
         state = checkpoints.load(self.path / "checkpoints" / f"{which}.ckpt")["state_dict"]
-        model = network(self.config)[0].build()
+        model = network(self.config)[0].structure()
         model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
         return model.eval()
 

@@ -17,7 +17,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kinds": {"errors"},
     "components": {"errors", "kinds"},
     "tables": set(),
-    "architecture": FOUNDATION | {"tables"},
+    "weights": {"errors"},
+    "architecture": FOUNDATION | {"tables", "weights"},
     "data": FOUNDATION,
     "records": {"errors", "version", "tables"},
     "config": {"errors", "data"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 LIBRARIES = {
-    "torch": {"architecture", "data", "training", "api"},
+    "torch": {"architecture", "data", "training", "api", "weights"},
     "pytorch_lightning": {"data", "training"},
     "hydra": {"config", "cli", "sweeps"},
     "omegaconf": {"config", "cli", "sweeps"},

@@ -127,16 +127,6 @@ class TestTheListItself:
         assert problems == [Problem(code, path, message)]
         assert stack == Stack((), whole=False)
 
-    def test_reserved_words_are_refused_and_the_rest_is_read_all_the_same(self) -> None:
-        stack, problems = parse({"blocks": {}, "layers": ["ReLU", "Zebra"], "init": None, "freeze": 1})
-        assert [(p.code, p.path) for p in problems] == [
-            ("reserved-key", ("init",)),
-            ("reserved-key", ("freeze",)),
-            ("unknown-type", ("layers", 1, "type")),
-        ]
-        assert problems[0].message == "'init' is a word of the layer language that this version does not read yet"
-        assert len(stack.layers) == 1
-
     def test_all_problems_of_all_layers_are_found_at_once(self) -> None:
         stack, problems = parse(
             {

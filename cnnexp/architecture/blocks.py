@@ -192,7 +192,7 @@ def bind(
         label: how messages name the use.
 
     Returns:
-        the scope (None when it cannot be read any further), the given values with all names replaced, and all problems.
+        the scope (None when it cannot be read any further), the values of all parameters without names, and all problems.
     """
     path, chain = use.path, (*use.scope.blocks, block.name)
     if block.name in use.scope.blocks:
@@ -220,7 +220,7 @@ def bind(
         values.setdefault(name, Written(default, (*block.path, "params", name), scope))
     problems += [Problem("missing-parameter", path, f"{label}: '{name}' is missing") for name in missing]
     try:
-        params = {name: closed(values[name], label) for name in given if name in block.params}
+        params = {name: closed(values[name], label) for name in block.params if name not in missing}
     except Unbound as unbound:
         return None, {}, [*problems, unbound.problem]
     return (None if missing else scope), params, problems

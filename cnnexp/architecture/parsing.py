@@ -11,10 +11,11 @@ from cnnexp.architecture.blocks import Scope, Written, define
 from cnnexp.architecture.catalog import LAYERS
 from cnnexp.architecture.composites import COMPOSITES, MOST
 from cnnexp.architecture.entries import Reader
+from cnnexp.architecture.initialize import parse_freeze, parse_init
 from cnnexp.architecture.stack import Stack
 from cnnexp.errors import Path, Problem, closest, normalised
 
-_RESERVED = ("init", "freeze")
+_LANGUAGE = ("blocks", "init", "freeze")
 
 
 def parse(model: Any) -> tuple[Stack, list[Problem]]:
@@ -31,14 +32,11 @@ def parse(model: Any) -> tuple[Stack, list[Problem]]:
         return nothing, [
             Problem("not-a-mapping", (), f"a model must be a mapping with a list 'layers', not {kinds.shown(model)}")
         ]
-    problems = [
-        Problem("reserved-key", (key,), f"'{key}' is a word of the layer language that this version does not read yet")
-        for key in _RESERVED
-        if key in model
-    ]
     types = {normalised(name): name for name in (*LAYERS.entries, *COMPOSITES.entries)}
-    blocks, misdefined = define(model.get("blocks"), types)
-    problems += misdefined
+    blocks, problems = define(model.get("blocks"), types)
+    init, ill = parse_init(model.get("init"))
+    freeze, unclear = parse_freeze(model.get("freeze"))
+    problems += [*ill, *unclear]
     entries = model.get("layers")
     if not isinstance(entries, (list, tuple)):
         return nothing, [*problems, _no_list(model)]
@@ -50,8 +48,8 @@ def parse(model: Any) -> tuple[Stack, list[Problem]]:
     if reader.count > MOST:
         text = f"the network has more than {MOST:,} layers, blocks and repetitions spelt out"
         return nothing, [*problems, *reader.problems, Problem("too-many-layers", ("layers",), text)]
-    raw = MappingProxyType(dict(model.get("blocks") or {}))
-    return Stack(layers, whole, raw), [*problems, *reader.problems]
+    raw = {key: model[key] for key in _LANGUAGE if model.get(key)}
+    return Stack(layers, whole, init, freeze, MappingProxyType(raw)), [*problems, *reader.problems]
 
 
 def _no_list(model: Mapping[str, Any]) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from cnnexp.architecture.catalog import DTYPES
 from cnnexp.architecture.composites import assemble, is_composite
 from cnnexp.architecture.fitting import Shape
 from cnnexp.architecture.measures import Field
+from cnnexp.architecture.start import Start
 from cnnexp.components import Component
 from cnnexp.errors import Path
 
@@ -91,12 +92,14 @@ class Plan:
         input_shape: the sample shape without the batch.
         dtype: the dtype of the samples, such as `float32`.
         whole: whether every layer of the stack is in it.
+        start: how the weights begin, and which of them do not learn.
     """
 
     layers: tuple[PlannedLayer, ...]
     input_shape: Shape
     dtype: str = "float32"
     whole: bool = True
+    start: Start = field(default_factory=Start)
 
     @property
     def output_shape(self) -> Shape:
@@ -121,15 +124,21 @@ class Plan:
                 the global generator, as layers constructed by hand would.
         """
         if seed is None:
-            return self._sequential()
+            return self._started()
         before = torch.get_rng_state()
         try:
             torch.default_generator.manual_seed(seed)
-            return self._sequential()
+            return self._started()
         finally:
             torch.set_rng_state(before)
 
-    def _sequential(self) -> nn.Sequential:
+    def _started(self) -> nn.Sequential:
+        model = self.structure()
+        self.start.apply(model)
+        return model
+
+    def structure(self) -> nn.Sequential:
+        """The network as torch's constructors leave it, without the rules for its weights."""
         model = nn.Sequential()
         for layer in self.layers:
             model.add_module(layer.name, layer.build())
@@ -157,6 +166,7 @@ class Plan:
             "parameters": totals.parameters,
             "multiply_adds": totals.multiply_adds,
             "layers": [_as_dict(layer, "") for layer in self.layers],
+            **self.start.as_dict(),
         }
 
 

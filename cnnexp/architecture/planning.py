@@ -16,6 +16,7 @@ from cnnexp.architecture.fitting import Shape
 from cnnexp.architecture.measures import Field
 from cnnexp.architecture.plan import Plan, PlannedLayer, constructor_arguments
 from cnnexp.architecture.stack import Layer, Stack
+from cnnexp.architecture.start import start
 from cnnexp.errors import Problem
 
 _MOST = 2**50  # numbers in a sample; beyond it torch cannot count a batch
@@ -44,7 +45,19 @@ def make_plan(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns while it builds; here only shapes are asked for
         way = journey.sequence(stack.layers, _Flow(arriving, measures.whole(input_shape)), ())
-    return Plan(way.layers, input_shape, dtype, stack.whole and way.whole), journey.problems
+    plan = Plan(way.layers, input_shape, dtype, stack.whole and way.whole)
+    return _with_start(plan, stack, journey.problems)
+
+
+def _with_start(plan: Plan, stack: Stack, problems: list[Problem]) -> tuple[Plan, list[Problem]]:
+    """The plan with the rules for its weights, which can be looked at only where all layers are known."""
+    if not plan.whole or not (stack.init or stack.freeze):
+        return plan, problems
+    with torch.device("meta"):
+        model = plan.structure()
+    blocks = {name: layer.block for _, name, layer in plan.walk() if layer.block}
+    begin, misses = start(stack.init, stack.freeze, model, blocks)
+    return replace(plan, start=begin), [*problems, *misses]
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import inspect
-import keyword
-import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
-from cnnexp.architecture import composites
-from cnnexp.architecture.catalog import DTYPES
+import torch
+from torch import nn
+
+from cnnexp.architecture.expressions import OWN, Call, Nest, expression, functions, origin, shown, text
 from cnnexp.architecture.fitting import times
-from cnnexp.architecture.plan import Plan, PlannedLayer
-
-_INDENT = "    "
-_WIDTH = 110
-_OWN = (composites.Residual, composites.Parallel, composites.Unpool, composites.Slice)
+from cnnexp.architecture.plan import Plan
+from cnnexp.architecture.start import Step
 
 
 def source(plan: Plan, title: str) -> str:
     """Source that imports torch alone and leaves the network in `model`.
+
+    Layers of torchvision and of the user's own are imported from where they are.
 
     Arguments:
         plan: the network.
@@ -28,108 +27,104 @@ def source(plan: Plan, title: str) -> str:
     Returns:
         Python text; executing it with the same seed draws the same weights as `plan.build(seed)`.
     """
-    body = f"model = {_sequential(plan.layers, '')}"
-    classes = [inspect.getsource(cls) for cls in _OWN if f"{cls.__name__}(" in body]
-    text = "\n\n".join([*classes, body])
+    parts = tuple((layer.name, expression(layer)) for layer in plan.layers)
+    blocks = functions([part for _, part in parts])
+    model = f"model = {_spread(Nest('Sequential', parts, Call('nn.Sequential', {})))}\n"
+    body = "\n\n".join([*blocks, model]) if blocks else model
+    classes = [inspect.getsource(cls) for cls in OWN if f"{cls.__name__}(" in body]
+    body = "\n\n".join([*classes, body]) + "".join(f"\n{text}" for text in _start(plan))
     heading = "".join(c if c.isprintable() and c not in '\\"' else " " for c in title)
     docstring = f'"""{heading}: {times(plan.input_shape)} in, {times(plan.output_shape)} out."""'
-    imports = list(_imports(text, plan))
-    return "\n".join([docstring, "", *imports, "" if not classes else "\n", text, ""])
+    gap = "\n" if classes or blocks else ""
+    return "\n".join([docstring, "", *_imports(body, plan), gap, body])
 
 
-def _imports(text: str, plan: Plan) -> Iterator[str]:
-    if "OrderedDict(" in text:
-        yield from ("from collections import OrderedDict", "")
-    if "torch." in text.replace("torch.nn", ""):
-        yield from ("import torch",)
-    yield "from torch import Tensor, nn" if "Tensor" in text else "from torch import nn"
-    if "ops." in text:
+def _spread(model: Nest) -> str:
+    """The network itself, every layer in a line of its own."""
+    flat = shown(model, "")
+    if "\n" in flat:
+        return flat
+    items = [f"    {shown(part, '    ')},\n" for _, part in model.parts]
+    return f"nn.Sequential(\n{''.join(items)})"
+
+
+def _imports(body: str, plan: Plan) -> Iterator[str]:
+    standard = ["from collections import OrderedDict"] if "OrderedDict(" in body else []
+    standard += ["from fnmatch import fnmatchcase"] if "fnmatchcase(" in body else []
+    yield from [*standard, ""] if standard else []
+    if "torch." in body.replace("torch.nn", ""):
+        yield "import torch"
+    if "load_file(" in body:
+        yield "from safetensors.torch import load_file"
+    yield "from torch import Tensor, nn" if "Tensor" in body else "from torch import nn"
+    if "ops." in body:
         yield "from torchvision import ops"
-    foreign = {x.component.cls for _, _, x in plan.walk() if not (x.composite or x.component.cls in _OWN)}
-    own = sorted((cls.__module__, cls.__name__) for cls in foreign if not _library(cls))
-    if own:
-        yield ""
+    foreign = {x.component.cls for _, _, x in plan.walk() if not (x.composite or x.component.cls in OWN)}
+    own = sorted((cls.__module__, cls.__name__) for cls in foreign if not origin(cls))
+    yield from [""] if own else []
     yield from (f"from {module} import {name}" for module, name in own)
 
 
-def _sequential(layers: tuple[PlannedLayer, ...], indent: str) -> str:
-    """A Sequential of layers; one that holds names needs an OrderedDict."""
-    inner = indent + _INDENT
-    if all(layer.name == str(i) for i, layer in enumerate(layers)):
-        return _lines("nn.Sequential(", [_module(layer, inner) for layer in layers], ")", indent)
-    pairs = [f"({_text('name', x.name)}, {_module(x, inner + _INDENT * 2)})" for x in layers]
-    entries = "".join(f"{inner}{_INDENT * 2}{pair},\n" for pair in pairs)
-    return f"nn.Sequential(\n{inner}OrderedDict(\n{inner}{_INDENT}[\n{entries}{inner}{_INDENT}]\n{inner})\n{indent})"
+def _start(plan: Plan) -> Iterator[str]:
+    """The statements that set and freeze weights."""
+    if not (plan.start.steps or plan.start.freeze):
+        return
+    with torch.device("meta"):
+        model = plan.structure()
+    for step in plan.start.steps:
+        yield _loading(step) if step.rule.source is not None else _drawing(step, model)
+    every = [name for name, _ in model.named_parameters()]
+    for pattern, names in plan.start.freeze:
+        condition = _condition("name", pattern, names, every)
+        loop = "for name, parameter in model.named_parameters():"
+        yield f"{loop}\n    if {condition}:\n        parameter.requires_grad_(False)\n"
 
 
-def _module(layer: PlannedLayer, indent: str) -> str:
-    """The expression that makes a layer, composites with all that stands inside them."""
-    if not layer.composite:
-        return call(layer)
-    inner, parts = indent + _INDENT, {child.name: child for child in layer.children}
-    if layer.component.name == "Parallel":
-        pairs = [f"{_text('name', name)}: {_module(part, inner + _INDENT)}" for name, part in parts.items()]
-        branches = _lines("{", pairs, "}", inner)
-        return _lines("Parallel(", [branches, *(f"{k}={_text(k, v)}" for k, v in layer.params.items())], ")", indent)
-    if layer.component.name in ("Residual", "Unpool"):
-        return _lines(f"{layer.component.name}(", [_module(part, inner) for part in parts.values()], ")", indent)
-    return _sequential(layer.children, indent)
+def _condition(variable: str, pattern: str, names: Sequence[str], every: Sequence[str]) -> str:
+    """A test for exactly these names, as short as the pattern allows."""
+    if [n for n in every if fnmatchcase(n, pattern)] == list(names):
+        return f"fnmatchcase({variable}, {text('pattern', pattern)})"
+    if [n for n in every if n.startswith(f"{pattern}.")] == list(names):
+        return f"{variable}.startswith({text('pattern', f'{pattern}.')})"
+    return f"{variable} in {_names(names)}"
 
 
-def _lines(opening: str, items: list[str], closing: str, indent: str) -> str:
-    """Items between brackets: in one line where they fit, else each in its own."""
-    flat = f"{opening}{', '.join(items)}{closing}"
-    if len(indent) + len(flat) <= _WIDTH and "\n" not in flat and indent:
+def _names(names: Sequence[str]) -> str:
+    flat = f"({', '.join(text('name', n) for n in names)}{',' if len(names) == 1 else ''})"
+    if len(flat) < 80:
         return flat
-    return f"{opening}\n" + "".join(f"{indent}{_INDENT}{item},\n" for item in items) + f"{indent}{closing}"
+    return "(\n" + "".join(f"        {text('name', n)},\n" for n in names) + "    )"
 
 
-def call(layer: PlannedLayer) -> str:
-    """One layer as a constructor call, with the library that it comes from."""
-    return f"{_library(layer.component.cls)}{construction(layer)}"
+def _drawing(step: Step, model: nn.Module) -> str:
+    """A loop over the layers whose weights a rule draws."""
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in step.names))
+    modules = {name: module for name, module in model.named_modules() if name}
+    kinds = {type(modules[name]) for name in layers}
+    alike = [name for name, module in modules.items() if type(module) in kinds]
+    lines = []
+    for key, (component, params) in step.rule.fills.items():
+        more = "".join(f", {k}={text(k, v)}" for k, v in params.items())
+        call = f"nn.init.{component.name}(module.{key}{more})"
+        lacking = any(f"{name}.{key}" not in step.names for name in layers)
+        lines += [f"if getattr(module, {text('key', key)}, None) is not None:", f"    {call}"] if lacking else [call]
+    exact = all(isinstance(modules[n], tuple(kinds)) == (n in layers) for n in modules)
+    if alike == layers and exact and all(origin(kind) == "nn." for kind in kinds):
+        wanted = [f"nn.{kind.__name__}" for kind in sorted(kinds, key=lambda k: k.__name__)]
+        names = wanted[0] if len(wanted) == 1 else f"({', '.join(wanted)})"
+        inside = "".join(f"        {line}\n" for line in lines)
+        return f"for module in model.modules():\n    if isinstance(module, {names}):\n{inside}"
+    inside = "".join(f"        {line}\n" for line in lines)
+    return f"for name, module in model.named_modules():\n    if name in {_names(layers)}:\n{inside}"
 
 
-def _library(cls: type) -> str:
+def _loading(step: Step) -> str:
+    """The statements that put the weights of a file into the network."""
+    file = text("file", str(step.file))
+    safe = step.file is not None and step.file.suffix == ".safetensors"
+    read = f"load_file({file})" if safe else f'torch.load({file}, map_location="cpu", weights_only=True)'
     return (
-        "nn." if cls.__module__.startswith("torch.nn.") else "ops." if cls.__module__.startswith("torchvision.") else ""
+        f"weights = {read}\n"
+        'weights = {k.removeprefix("model."): v for k, v in weights.get("state_dict", weights).items()}\n'
+        f"model.load_state_dict({{k: weights[k] for k in {_names(step.names)}}}, strict=False)\n"
     )
-
-
-def construction(layer: PlannedLayer) -> str:
-    """One layer as a constructor call without its library: required parameters by position, the others by name, defaults left out."""
-    known = layer.component.parameters
-    positional = []
-    for name, parameter in known.items():
-        if not parameter.required:
-            break
-        positional.append(_text(name, layer.params[name]))
-    named = [
-        _keyword(name, value)
-        for name, value in list(_in_order(known, layer.params).items())[len(positional) :]
-        if name not in known or known[name].required or _differs(value, known[name].default)
-    ]
-    return f"{layer.component.name}({', '.join([*positional, *named])})"
-
-
-def _keyword(name: str, value: Any) -> str:
-    """A keyword argument; one whose name is no Python name (only Identity takes such) goes through a mapping."""
-    if name.isidentifier() and not keyword.iskeyword(name):
-        return f"{name}={_text(name, value)}"
-    return f"**{{{_text('name', name)}: {_text(name, value)}}}"
-
-
-def _in_order(known: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    return {p: params[p] for p in known if p in params} | dict(params)
-
-
-def _differs(value: Any, default: Any) -> bool:
-    return type(value) is not type(default) or bool(value != default)
-
-
-def _text(name: str, value: Any) -> str:
-    if name == "dtype" and value in DTYPES:
-        return f"torch.{value}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f'float("{value}")'
-    plain = isinstance(value, str) and value.isprintable() and '"' not in value and "\\" not in value
-    return f'"{value}"' if plain else repr(value)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cnnexp.architecture.composites import is_composite
+from cnnexp.architecture.initialize import Init
 from cnnexp.components import Component
 from cnnexp.errors import Path
 
@@ -61,17 +62,20 @@ class Stack:
     Arguments:
         layers: the layers, up to the first one that could not be understood.
         whole: whether every layer could be understood.
-        blocks: the plain definitions of the model's blocks.
+        init: the rules for the first values of the weights.
+        freeze: the patterns of what does not learn.
+        raw: the plain values of the keys `blocks`, `init` and `freeze`, as far as they were given.
     """
 
     layers: tuple[Layer, ...]
     whole: bool
-    blocks: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    init: tuple[Init, ...] = ()
+    freeze: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def as_dict(self) -> dict[str, Any]:
         """The model mapping that parses to this stack: plain values, fit for YAML."""
-        blocks = {"blocks": dict(self.blocks)} if self.blocks else {}
-        return {**blocks, "layers": _entries(self.layers)}
+        return {**self.raw, "layers": _entries(self.layers)}
 
 
 def _entries(layers: tuple[Layer, ...]) -> list[dict[str, Any]]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from cnnexp import tables
+from cnnexp.architecture.expressions import construct, text
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan, PlannedLayer
-from cnnexp.architecture.source import construction
 
 T = TypeVar("T")
 
@@ -33,10 +33,10 @@ def table(plan: Plan) -> str:
 def _what(layer: PlannedLayer) -> str:
     """A layer as the table names it: a constructor call, or the word for what holds other layers."""
     if not layer.composite:
-        return construction(layer)
+        return str(construct(layer, library=False))
     if layer.block or not layer.params:
         return layer.type
-    params = ", ".join(f"{k}={v}" for k, v in layer.params.items())
+    params = ", ".join(f"{k}={text(k, v)}" for k, v in layer.params.items())
     return f"{layer.type}({params})"
 
 

@@ -96,8 +96,10 @@ def _optimizer(entry: Any, plan: Plan | None) -> list[Problem]:
         return problems
     weights = _weights(plan)
     if not weights:
-        text = "optimizer: the network has nothing to learn: no layer has parameters"
-        return [Problem("nothing-to-learn", ("model", "layers"), text)]
+        frozen = plan is not None and plan.totals.parameters > 0
+        state = "freeze matches every weight" if frozen else "no layer has parameters"
+        place = ("model", "freeze") if frozen else ("model", "layers")
+        return [Problem("nothing-to-learn", place, f"optimizer: the network has nothing to learn: {state}")]
     if component.name in _PLAIN and all(k in _COVERED or v in (None, False) for k, v in params.items()):
         return []
     label = f"optimizer {component.name}"
@@ -108,7 +110,7 @@ def _weights(plan: Plan | None) -> list[torch.nn.Parameter]:
     if plan is None:
         return [torch.nn.Parameter(torch.zeros(2, 2))]
     with torch.device("meta"):
-        return list(plan.build().parameters())
+        return [p for p in plan.build().parameters() if p.requires_grad]
 
 
 def _scheduler(entry: Any, optimizer: Any, path: Path = ("scheduler",), label: str = "scheduler") -> list[Problem]:

@@ -211,6 +211,7 @@ def _describe(job: Job, record: Record, dataset: DataSet) -> None:
         data_fingerprint=dataset.fingerprint(),
         parameters=totals.parameters,
         multiply_adds=totals.multiply_adds,
+        **job.plan.start.as_dict(),
     )
 
 
