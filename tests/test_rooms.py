@@ -25,9 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": FOUNDATION | {"data"},
     "verify": FOUNDATION | {"config", "settings", "architecture", "training"},
     "training": FOUNDATION | {"architecture", "data", "records"},
+    "schema": FOUNDATION | {"architecture", "settings", "training"},
     "sweeps": {"errors", "config", "verify"},
     "api": {"errors", "config", "verify", "architecture", "training", "records"},
-    "cli": {"errors", "version", "config", "verify", "training", "records", "sweeps"},
+    "cli": {"errors", "version", "config", "verify", "architecture", "training", "records", "sweeps", "schema"},
     "__init__": {"errors", "version", "api", "architecture"},
     "__main__": {"cli"},
 }

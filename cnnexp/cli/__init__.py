@@ -1,0 +1,70 @@
+"""The command line: verbs, their arguments, what is printed and the exit code. No other room prints or exits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from cnnexp.cli.arguments import VERBS, parser, unknown_verb, usage
+from cnnexp.errors import CnnexpError, ConfigError, Interrupted
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Arguments:
+        argv: the words after the program's name; sys.argv's when None.
+
+    Returns:
+        0 done; 1 a run failed; 2 the config or the command is wrong and nothing was run; 128 + signal interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has seen enough
+        return 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except (CnnexpError, KeyboardInterrupt) as error:
+        if os.environ.get("CNNEXP_TRACEBACK") == "1":
+            traceback.print_exc()
+        return _told(error)
+
+
+def _told(error: BaseException) -> int:
+    """Say what went wrong, and give its exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        error = Interrupted(2)
+    if isinstance(error, ConfigError):
+        print(error, file=sys.stderr)
+    else:
+        print(f"error: {error}", file=sys.stderr)
+    return error.exit_code if isinstance(error, CnnexpError) else 1
+
+
+def _dispatch(words: list[str]) -> int:
+    verb = "train"
+    if words and "=" not in words[0] and not words[0].startswith(("-", "+", "~")):
+        verb = words.pop(0)
+        if verb not in VERBS:
+            raise ConfigError([unknown_verb(verb)])
+    arguments = parser(verb).parse_intermixed_args(words)
+    if arguments.help:
+        print(usage(), end="")
+        return 0
+    if verb == "runs":
+        from cnnexp.cli.listing import runs
+
+        return runs(arguments)
+    with warnings.catch_warnings():
+        # A primary config without _self_ is composed as Hydra documents it; the warning is about an upgrade from 1.0.
+        warnings.filterwarnings("ignore", r"In '.*': Defaults list is missing `_self_`", UserWarning)
+        from cnnexp.cli.composed import composed
+
+        return composed(verb, arguments)

@@ -1,0 +1,114 @@
+"""The verbs, their arguments, and the help."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from cnnexp.errors import ConfigError, Problem, did_you_mean
+from cnnexp.version import __version__
+
+VERBS = {
+    "train": "one run (the default), or a sweep with --multirun",
+    "check": "problems, layer table and totals; trains nothing",
+    "code": "the network as stand-alone PyTorch source",
+    "runs": "what was recorded below a folder",
+}
+_LATER = ("show", "test", "predict", "export", "report", "resume", "layers", "schema")
+_EXAMPLES = """\
+examples:
+  cnnexp                                            the default network on the shipped digits
+  cnnexp model=tudui trainer.max_epochs=20          other choices, other values
+  cnnexp check model=net data=cifar10               does it fit? nothing is trained
+  cnnexp --multirun model.activation=relu,sigmoid   every value in turn
+  cnnexp train --from outputs/runs/RUN/config.yaml  the same run again
+"""
+
+
+def bad_option(text: str, hint: str | None = None) -> ConfigError:
+    """The error of an option that cannot be used so."""
+    return ConfigError([Problem("bad-option", (), text, hint)])
+
+
+def unknown_verb(verb: str) -> Problem:
+    """The problem of a first word that is no verb."""
+    if verb in _LATER:
+        return Problem(
+            "unknown-verb", (), f"the command '{verb}' is not part of this version", f"there are {', '.join(VERBS)}"
+        )
+    return Problem(
+        "unknown-verb",
+        (),
+        f"there is no command '{verb}'{did_you_mean(verb, VERBS)}",
+        f"there are {', '.join(VERBS)}; an override is written key=value",
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one line for a mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([Problem("bad-option", (), message, "cnnexp --help lists the options")])
+
+
+def parser(verb: str) -> argparse.ArgumentParser:
+    """What a verb takes on the command line."""
+    own = _Parser(prog="cnnexp", add_help=False, allow_abbrev=False)
+    own.add_argument("--help", "-h", action="store_true")
+    own.add_argument("--version", action="version", version=f"cnnexp {__version__}")
+    if verb == "runs":
+        own.add_argument("folder", nargs="?", default="outputs")
+        own.add_argument("--json", action="store_true")
+        return own
+    own.add_argument("overrides", nargs="*")
+    own.add_argument("--multirun", "-m", action="store_true")
+    own.add_argument("--run", "-r", action="store_true")
+    own.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    own.add_argument("--resolve", action="store_true")
+    own.add_argument("--package", "-p")
+    own.add_argument(
+        "--info",
+        "-i",
+        const="all",
+        nargs="?",
+        choices=["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"],
+    )
+    own.add_argument("--config-dir", "-cd")
+    own.add_argument("--config-name", "-cn", default="config")
+    own.add_argument("--shell-completion", "-sc", action="store_true")
+    own.add_argument("--hydra-help", action="store_true")
+    own.add_argument("--json", action="store_true")
+    own.add_argument("--from", dest="source")
+    own.add_argument("--untrusted", action="store_true")
+    return own
+
+
+def usage() -> str:
+    """What --help prints."""
+    from cnnexp.config.compose import Composer, choices
+
+    rows = "\n".join(f"  {name:8}{text}" for name, text in VERBS.items())
+    groups = "\n".join(f"  {group:12}{', '.join(options)}" for group, options in choices(Composer()))
+    return f"""\
+cnnexp {__version__}: declare, check, train, sweep and compare convolutional networks from YAML
+
+usage: cnnexp [{"|".join(VERBS)}] [options] [key=value …]
+
+{rows}
+
+choices (group=name; your own files in ./conf/ go first):
+{groups}
+
+options:
+  --multirun, -m        a sweep: several values for a key, separated by commas
+  --from FILE           take the config from a run's config.yaml
+  --json                check and runs: machine-readable output
+  --untrusted           for a stranger's files: no resolvers, no paths outside the folder, no Hydra settings
+  --cfg job, --resolve  print the composed config
+  --info                how the config was put together
+  --config-dir DIR      one more folder of config files
+  --config-name NAME    another primary config
+  --shell-completion    install=bash|zsh|fish
+  --version, --help
+
+{_EXAMPLES}"""

@@ -1,0 +1,168 @@
+"""The verbs that need a config: train, check and code, for one config or for a sweep."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnexp.cli import hydra_flags
+from cnnexp.cli.arguments import bad_option
+from cnnexp.cli.listing import print_json
+from cnnexp.errors import ConfigError, Problem, did_you_mean, render
+
+if TYPE_CHECKING:
+    from cnnexp.config import Composer, Config
+    from cnnexp.verify import Verdict
+
+
+def composed(verb: str, arguments: argparse.Namespace) -> int:
+    """The commands that need a config."""
+    from cnnexp.verify import Verdict
+
+    if verb != "check" or not arguments.json:
+        return _asked(verb, arguments)
+    try:
+        return _asked(verb, arguments)
+    except ConfigError as error:
+        told = Verdict({}, None, error.problems).as_dict()
+        print_json([{"overrides": arguments.overrides, **told}] if arguments.multirun else told)
+        return error.exit_code
+
+
+def _asked(verb: str, arguments: argparse.Namespace) -> int:
+    from cnnexp.config import Composer, load_file
+
+    if arguments.source:
+        if arguments.multirun:
+            raise bad_option("--from repeats one run; it does not go with --multirun")
+        repeated = load_file(arguments.source, arguments.overrides)
+        return _one(verb, arguments, repeated, _choices_of(arguments.source))
+    composer = Composer(arguments.config_name, arguments.config_dir)
+    _known_name(composer, arguments.config_name)
+    if arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help:
+        return hydra_flags.show(composer, arguments)
+    if arguments.multirun:
+        return _sweep(verb, arguments, composer)
+    config = composer.compose(arguments.overrides)
+    return _one(verb, arguments, config, config.choices)
+
+
+def _known_name(composer: Composer, name: str) -> None:
+    """Refuse a primary config that does not exist."""
+    folder, _, stem = name.removesuffix(".yaml").rpartition("/")
+    options = composer.loader.get_group_options(folder)
+    if stem not in options:
+        raise bad_option(f"--config-name: there is no config '{name}'{did_you_mean(name, options)}")
+
+
+def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict[str, str]) -> int:
+    from cnnexp.verify import verify
+
+    if arguments.untrusted and (found := _distrusted(config)):
+        raise ConfigError(found)
+    if config.verbose:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    verdict = verify(config)
+    if verb == "check" and arguments.json:
+        print_json(verdict.as_dict())
+        return 2 if verdict.problems else 0
+    if verb != "train":
+        return _look(verb, verdict, choices)
+    verdict.sound()
+    _train(verdict, config, choices, Path(verdict.config["outputs"]) / "runs", _name(verdict, choices))
+    return 0
+
+
+def _distrusted(config: Config) -> list[Problem]:
+    from cnnexp.config import packaged, untrusted
+
+    return untrusted.check(config.locator, config.values, packaged())
+
+
+def _look(verb: str, verdict: Verdict, choices: dict[str, str]) -> int:
+    """Print what `check` or `code` has to say of one config."""
+    if verb == "code":
+        print(verdict.sound().source(_title(verdict, choices)), end="")
+        return 0
+    if verdict.problems:
+        print(render(verdict.problems), file=sys.stderr)
+    if verdict.plan is not None and verdict.plan.layers:
+        print(verdict.plan.table())
+    return 2 if verdict.problems else 0
+
+
+def _train(
+    verdict: Verdict, config: Config, choices: dict[str, str], root: Path, name: str, dated: bool = True
+) -> None:
+    from cnnexp.training.fit import Job, follows, run
+
+    try:
+        plan = verdict.sound()
+        command = shlex.join(["python", "-m", "cnnexp", *sys.argv[1:]])
+        path = run(Job(verdict.config, plan, name, choices, config.overrides, command, root, dated))
+    except ConfigError as error:
+        # What the data, the machine and Lightning had to say knows key paths only.
+        raise ConfigError(config.locator.locate(error.problems)) from None
+    if not follows():
+        print(_outcome(path))
+
+
+def _outcome(path: Path) -> str:
+    """The final line: what was reached, and where the run lies."""
+    from cnnexp.records import load
+
+    run = load(path)
+    tested = {k: v for k, v in run.metrics.items() if k.startswith("test_")}
+    reached = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in sorted(tested.items()))
+    return f"{reached}; recorded in {path}" if reached else f"recorded in {path}"
+
+
+def _sweep(verb: str, arguments: argparse.Namespace, composer: Composer) -> int:
+    """Every point of the grid in turn, by Hydra's basic sweeper and launcher, after all of them were checked."""
+    from cnnexp.sweeps.grid import expand, launch, refuse
+
+    points = expand(composer, arguments.overrides)
+    if arguments.untrusted and (found := [p for q in points for p in _distrusted(q.config)]):
+        raise ConfigError(dict.fromkeys(found))
+    if verb == "check" and arguments.json:
+        print_json([{"overrides": list(p.overrides), **p.verdict.as_dict()} for p in points])
+        return 2 if any(p.verdict.problems for p in points) else 0
+    refuse(points)
+    if verb != "train":
+        for point in points:
+            print(f"# {' '.join(point.overrides)}")
+            _look(verb, point.verdict, point.config.choices)
+        return 0
+    failures = launch(composer, arguments.overrides, points, _point)
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _point(config: Config, verdict: Verdict, root: Path, number: int, changed: Sequence[str]) -> None:
+    """Train one point of a sweep."""
+    name = "_".join([str(number), *changed])
+    _train(verdict, config, config.choices, root, name, dated=False)
+
+
+def _choices_of(source: str) -> dict[str, str]:
+    """The group files that a recorded config came from, as its record tells."""
+    try:
+        fields = json.loads((Path(source).parent / "run.json").read_text(encoding="utf-8"))
+        return {str(k): str(v) for k, v in fields["choices"].items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return {}
+
+
+def _name(verdict: Verdict, choices: dict[str, str]) -> str:
+    return f"{choices.get('model', 'model')}_{choices.get('data', verdict.config['data']['name'])}"
+
+
+def _title(verdict: Verdict, choices: dict[str, str]) -> str:
+    return f"{choices.get('model', 'A network')} for {choices.get('data', verdict.config['data']['name'])}"
