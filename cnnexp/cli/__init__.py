@@ -8,7 +8,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-from cnnexp.cli.arguments import VERBS, parser, unknown_verb, usage
+from cnnexp.cli.arguments import VERBS, WITHOUT_CONFIG, parser, unknown_verb, usage
 from cnnexp.errors import CnnexpError, ConfigError, Interrupted
 
 
@@ -58,10 +58,10 @@ def _dispatch(words: list[str]) -> int:
     if arguments.help:
         print(usage(), end="")
         return 0
-    if verb == "runs":
-        from cnnexp.cli.listing import runs
+    if verb in WITHOUT_CONFIG:
+        from cnnexp.cli import listing
 
-        return runs(arguments)
+        return int(getattr(listing, verb)(arguments))
     with warnings.catch_warnings():
         # A primary config without _self_ is composed as Hydra documents it; the warning is about an upgrade from 1.0.
         warnings.filterwarnings("ignore", r"In '.*': Defaults list is missing `_self_`", UserWarning)

@@ -13,8 +13,11 @@ VERBS = {
     "check": "problems, layer table and totals; trains nothing",
     "code": "the network as stand-alone PyTorch source",
     "runs": "what was recorded below a folder",
+    "layers": "the layer types, or one of them explained: layers Conv2d --input 3,32,32 stride=2",
+    "schema": "a JSON Schema of model files, for editors",
 }
-_LATER = ("show", "test", "predict", "export", "report", "resume", "layers", "schema")
+_LATER = ("show", "test", "predict", "export", "report", "resume")
+WITHOUT_CONFIG = ("runs", "layers", "schema")
 _EXAMPLES = """\
 examples:
   cnnexp                                            the default network on the shipped digits
@@ -60,6 +63,14 @@ def parser(verb: str) -> argparse.ArgumentParser:
         own.add_argument("folder", nargs="?", default="outputs")
         own.add_argument("--json", action="store_true")
         return own
+    if verb == "layers":
+        own.add_argument("name", nargs="?")
+        own.add_argument("params", nargs="*", metavar="key=value")
+        own.add_argument("--input", metavar="3,32,32")
+        return own
+    if verb == "schema":
+        own.add_argument("--blocks", action="store_true")
+        return own
     own.add_argument("overrides", nargs="*")
     own.add_argument("--multirun", "-m", action="store_true")
     own.add_argument("--run", "-r", action="store_true")
@@ -78,6 +89,12 @@ def parser(verb: str) -> argparse.ArgumentParser:
     own.add_argument("--shell-completion", "-sc", action="store_true")
     own.add_argument("--hydra-help", action="store_true")
     own.add_argument("--json", action="store_true")
+    if verb == "check":
+        own.add_argument("--against", metavar="NAME")
+        own.add_argument("--advice", action="store_true")
+    if verb == "code":
+        own.add_argument("--from-python", metavar="module:object")
+        own.add_argument("--input", metavar="3,32,32")
     own.add_argument("--from", dest="source")
     own.add_argument("--untrusted", action="store_true")
     return own
@@ -103,6 +120,9 @@ options:
   --multirun, -m        a sweep: several values for a key, separated by commas
   --from FILE           take the config from a run's config.yaml
   --json                check and runs: machine-readable output
+  --against NAME        check: what another network, or the same one with other values, has otherwise
+  --advice              check: every piece of advice that there is, and how to switch it off
+  --from-python M:OBJ   code: the YAML of a network in Python, an nn.Module or a function that gives one
   --untrusted           for a stranger's files: no resolvers, no paths outside the folder, no Hydra settings
   --cfg job, --resolve  print the composed config
   --info                how the config was put together

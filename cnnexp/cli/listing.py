@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from cnnexp.cli.arguments import bad_option
+from cnnexp.errors import ConfigError
 
 
 def print_json(told: object) -> None:
@@ -24,4 +30,56 @@ def runs(arguments: argparse.Namespace) -> int:
         print_json(rows)
     else:
         print(table(found) if found else f"no runs in {arguments.folder}")
+    return 0
+
+
+def layers(arguments: argparse.Namespace) -> int:
+    """The catalogue of layer types, or one of them explained."""
+    from cnnexp.architecture import explain
+    from cnnexp.architecture.catalog import catalog_of
+    from cnnexp.architecture.composites import COMPOSITES
+
+    name = arguments.name
+    if name is None:
+        print(explain.catalogue())
+        return 0
+    component = COMPOSITES.find(name) or catalog_of(name).find(name)
+    if component is None:
+        raise ConfigError([catalog_of(name).missing(name, (), "layers")])
+    text, problems = explain.explain(component, _values(arguments.params), shape(arguments.input))
+    if problems:
+        raise ConfigError(problems)
+    print(text)
+    return 0
+
+
+def _values(words: Sequence[str]) -> dict[str, Any]:
+    """`key=value` words as plain values, read as YAML reads them."""
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise bad_option(f"'{word}' is no parameter; one is written key=value")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise bad_option(f"'{word}': the value is no YAML") from None
+    return found
+
+
+def shape(text: str | None) -> tuple[int, ...] | None:
+    """The sample shape that `--input 3,32,32` names; None where it is not given."""
+    if text is None:
+        return None
+    sizes = text.strip("[]()").replace("x", ",").replace("×", ",").split(",")
+    if not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
+        raise bad_option(f"--input must be sizes such as 3,32,32 (channels, height, width), not '{text}'")
+    return tuple(map(int, sizes))
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    """The JSON Schema of a model file, or of a file of blocks."""
+    from cnnexp import schema
+
+    print(schema.text(schema.of_blocks() if arguments.blocks else schema.of_model()))
     return 0
