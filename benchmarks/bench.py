@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 
 import torch
+import torchvision
 from torch import nn
 
 import cnnexp
-from cnnexp.architecture.plan import make_plan
-from cnnexp.architecture.stack import parse
+from cnnexp.architecture.parsing import parse
+from cnnexp.architecture.planning import make_plan
 from cnnexp.config import Composer
 from cnnexp.data.sets import load
 from cnnexp.records import load as recorded
@@ -116,6 +117,22 @@ def main(rounds: int) -> None:
         return time.perf_counter() - began
 
     row("planning 1,000 layers : constructing them on the CPU", *by_turns(plan, construct, rounds))
+    different = [
+        {"type": "Conv2d", "out_channels": 8 + i % 97, "kernel_size": 1 + 2 * (i % 3), "padding": i % 3}
+        for i in range(1000)
+    ]
+    model = {"layers": different}
+    row("planning 1,000 different layers : the same, constructed", *by_turns(plan, construct, rounds))
+    standard = lambda: timed(lambda: cnnexp.plan("resnet50", input_shape=(3, 224, 224), num_classes=1000))  # noqa: E731
+    theirs = lambda: timed(torchvision.models.resnet50)  # noqa: E731
+    row("planning resnet50 from YAML : building torchvision's", *by_turns(standard, theirs, rounds))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Wall time of some work."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

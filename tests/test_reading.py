@@ -167,6 +167,7 @@ UNQUOTED = {
         "layers:\n  - {type: Conv2d,\n     stride: ${model.a},\n     kernel_size: 3}\n", "3:14", *quoted("${model.a}")
     ),
     "in a list of several lines": ("layers: [\n  Flatten,\n  ${model.a},\n]\n", "3:3", *quoted("${model.a}")),
+    "a value that must be given": ("blocks: {a: {params: {x: ???}}}\n", "1:26", *quoted("???")),
     "of another key": ("layers: [Flatten, ${data.num_classes}]\n", "1:19", *quoted("${data.num_classes}")),
     "with a resolver": ("a: [${oc.env:HOME}]\n", "1:5", *quoted("${oc.env:HOME}")),
 }  # fmt: skip

@@ -178,14 +178,14 @@ def _check_reference(node: yaml.ScalarNode, file: FilePath) -> None:
 
 
 def _unquoted(text: str) -> tuple[int, int, str] | None:
-    """Line, column and text of the first unquoted `${…}` inside `{…}` or `[…]`, which YAML reads as brackets."""
+    """Line, column and text of the first unquoted `${…}` or `???` inside `{…}` or `[…]`, where YAML reads signs."""
     depth, quote, before = 0, "", ""
     for position, char in enumerate(text):
         if quote:
             quote = "" if char == quote else quote
         elif char in "\"'" and before in ("", "[", "{", ",", ":", "-", "\n"):
             quote = char
-        elif depth and (found := re.match(r"\$\{[^}\n\"']*\}", text[position : position + 200])):
+        elif depth and (found := re.match(r"\$\{[^}\n\"']*\}|\?\?\?", text[position : position + 200])):
             line = text.count("\n", 0, position)
             return line + 1, position - text.rfind("\n", 0, position), found[0]
         elif char in "[{":
