@@ -16,7 +16,8 @@ from typing import Any
 
 from cnnexp import kinds, tables
 from cnnexp.architecture import formulas, window
-from cnnexp.architecture.catalog import DTYPES, LAYERS, dimensions, inferable
+from cnnexp.architecture.catalog import DTYPES, dimensions, inferable, wide
+from cnnexp.architecture.composites import COMPOSITES, STRUCTURE, is_composite
 from cnnexp.architecture.fitting import Shape, times
 from cnnexp.architecture.formulas import meaning, summary
 from cnnexp.architecture.parsing import parse
@@ -43,7 +44,9 @@ _KINDS: Mapping[str, str] = {
     "pixelshuffle": "resizing",
     "upsampling": "resizing",
     "linear": "linear",
-    "composites": "composites",
+    "composites": "reshaping",
+    "stochastic_depth": "dropout",
+    "drop_block": "dropout",
 }
 _EITHER: Mapping[str, tuple[str, str]] = {
     "Upsampl*": ("scale_factor", "size"),
@@ -52,7 +55,6 @@ _EITHER: Mapping[str, tuple[str, str]] = {
 _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "out_channels": {"*": 8},
     "kernel_size": {"*Conv*": 3, "*": 2},
-    "stride": {},
     "output_size": {"*": 4},
     "output_ratio": {"*": 0.7},
     "out_features": {"*": 10},
@@ -65,6 +67,11 @@ _EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "upscale_factor": {"*": 2},
     "downscale_factor": {"*": 2},
     "dim": {"*": 1},
+    "p": {"*": 0.2},
+    "mode": {"StochasticDepth": "row"},
+    "block_size": {"*": 3},
+    "squeeze_channels": {"*": 4},
+    "hidden_channels": {"*": [32, 10]},
 }
 _INPUTS: Mapping[str, Shape] = {
     "PixelShuffle": (12, 16, 16),
@@ -74,6 +81,7 @@ _INPUTS: Mapping[str, Shape] = {
     "Unfold": (3, 8, 8),
     "Unflatten": (12,),
     "Linear": (64,),
+    "MLP": (64,),
     "BatchNorm1d": (64,),
     "TransformerEncoderLayer": (16, 32),
 }
@@ -86,51 +94,56 @@ def _matching(table: Mapping[str, Any], type_name: str) -> Any:
 def catalogue() -> str:
     """Every layer type by kind, with what must be given and what is inferred, then the types that are refused."""
     groups: dict[str, list[Component]] = {kind: [] for kind in [*_KINDS.values(), "others"]}
-    for component in LAYERS.entries.values():
+    for component in wide().entries.values():
         groups[_KINDS.get(component.cls.__module__.rsplit(".", 1)[-1], "others")].append(component)
+    groups["composites"] = list(COMPOSITES.entries.values())
     grid = tables.grid()
-    for heading in ("layer type", "must be given", "inferred when left out"):
-        grid.add_column(heading)
+    grid.add_column("layer type")
+    grid.add_column("what must be given (what is inferred)")
     for kind, components in groups.items():
         if components:
             grid.add_row(f"{kind}:")
         for component in components:
-            must = [f"{a} or {b}" for a, b in [_matching(_EITHER, component.name) or ("", "")] if a]
-            must = [*_needed(component), *must]
-            grid.add_row(f"  {component.name}", ", ".join(must), ", ".join(inferable(component)))
+            either = _matching(_EITHER, component.name)
+            must = ", ".join([*_needed(component), *([" or ".join(either)] if either else [])])
+            inferred = ", ".join(inferable(component))
+            grid.add_row(f"  {component.name}", f"{must}{f' ({inferred})' if inferred else ''}".strip())
     return f"{tables.text(grid)}\n\n{_refused()}"
 
 
 def _needed(component: Component) -> list[str]:
-    """The parameters that have no default and do not follow from what arrives."""
-    inferred = inferable(component)
-    return [name for name, p in component.parameters.items() if p.required and name not in inferred]
+    """What has no default and does not follow from what arrives."""
+    inside = STRUCTURE[component.name] if is_composite(component) else ()
+    optional = {*inferable(component), "shortcut"}
+    required = [name for name, p in component.parameters.items() if p.required]
+    return [name for name in dict.fromkeys([*required, *inside]) if name not in optional]
 
 
 def _refused() -> str:
     """The types that no stack may name, by reason."""
     reasons: dict[str, list[str]] = {}
-    for name, reason in LAYERS.refused.items():
+    for name, reason in wide().refused.items():
         general = re.sub(r"\d+ inputs \(.*?\)", "several inputs", reason)
         general = re.sub(r"^write \w+,", "write the type without 'Lazy',", general)
-        reasons.setdefault(re.sub(r"'\w+' must", "must", general), []).append(name)
+        if not COMPOSITES.find(name):
+            reasons.setdefault(re.sub(r"its parameter '\w+'", "a parameter", general), []).append(name)
     lines = ["These cannot stand in a stack:"]
-    for reason, names in reasons.items():
-        lines += _wrapped(reason, "  ")
-        lines += _wrapped(", ".join(names), "      ")
+    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        lines += [*_wrapped(reason, "  "), *_wrapped(", ".join(names), "      ")]
     return "\n".join(lines)
 
 
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+def _wrapped(text: str, indent: str = "", hanging: str = "") -> list[str]:
+    """A text as lines, each with an indent; all but the first with a hanging one besides."""
+    folded = textwrap.TextWrapper(_WIDTH, indent, indent + hanging, break_long_words=False, break_on_hyphens=False)
+    return folded.wrap(text)
 
 
 def example_input(component: Component) -> Shape:
     """A sample shape that a layer type takes with the examples of `explain`, such as (3, 32, 32)."""
     spatial: Mapping[int, Shape] = {1: (3, 32), 2: (3, 32, 32), 3: (3, 8, 32, 32)}
-    return _INPUTS.get(component.name) or spatial[dimensions(component.name) or 2]
+    named = re.search(r"([123])d", component.name)
+    return _INPUTS.get(component.name) or spatial[int(named[1]) if named else 2]
 
 
 def explain(
@@ -152,8 +165,9 @@ def explain(
     parts = ["\n".join(_wrapped(title)), _parameters(component)]
     examples = _examples(component, params, input_shape)
     given = {**params, **examples}
-    if any(name not in given for name in _needed(component)):
-        return "\n\n".join(parts), component.check(params, (), component.name, optional=component.parameters)
+    if {"type", "name"} & set(params) or any(name not in given for name in _needed(component)):
+        own = {name: value for name, value in params.items() if name not in STRUCTURE.get(component.name, ())}
+        return "\n\n".join(parts), component.check(own, (), component.name, optional=component.parameters)
     stack, problems = parse({"layers": [{"type": component.name, **given}]})
     values = {name: p.default for name, p in component.parameters.items()} | component.convert(given)
     if not problems:
@@ -175,22 +189,30 @@ def _about(problem: Problem) -> Problem:
 
 def _parameters(component: Component) -> str:
     """The table of a type's parameters."""
-    if not component.parameters:
+    rows = [*_rows(component)]
+    if not rows:
         return "It takes any parameters." if component.takes_anything else "It takes no parameters."
-    inferred = inferable(component)
-    rows = []
-    for name, p in component.parameters.items():
-        default = "inferred" if name in inferred else "required" if p.required else _default(p.default)
-        rows.append((name, default, kinds.describe(p.annotation), meaning(component.name, name)))
     grid = tables.grid()
-    taken = sum(max(len(row[i]) for row in rows) for i in (0, 1)) + 6
-    values = min(24, max(len(row[2]) for row in rows))
-    for heading, width in (("parameter", None), ("default", None), ("value", values)):
+    names, defaults, values = (max(len(row[i]) for row in rows) for i in range(3))
+    values = min(values, 24)
+    taken = max(names, len("parameter")) + max(defaults, len("default")) + values + 11  # the gaps between columns
+    for heading, width in (("parameter", None), ("default", None), ("value", values), ("meaning", _WIDTH - taken)):
         grid.add_column(heading, max_width=width)
-    grid.add_column("meaning", max_width=max(24, _WIDTH - taken - values))
     for row in rows:
         grid.add_row(*row)
     return tables.text(grid)
+
+
+def _rows(component: Component) -> Iterator[tuple[str, str, str, str]]:
+    """Name, default, value and meaning of each parameter, and of what stands inside a composite."""
+    inferred = inferable(component)
+    for name, p in component.parameters.items():
+        default = "inferred" if name in inferred else "required" if p.required else _default(p.default)
+        yield name, default, kinds.describe(p.annotation), meaning(component.name, name)
+    for name in STRUCTURE[component.name] if is_composite(component) else ():
+        default = "null" if name == "shortcut" else "required"
+        value = {"pool": "a layer", "shortcut": "a layer or a list of layers"}.get(name, "a list of layers")
+        yield name, default, value, meaning(component.name, name)
 
 
 def _default(value: Any) -> str:
@@ -206,7 +228,8 @@ def _size(component: Component, values: Mapping[str, Any]) -> Iterator[str]:
     """How the size that leaves follows, in general."""
     formula = formulas.formula(component.name)
     if formula:
-        yield "\n".join(["Output size", *(f"  {line}" for line in formula.words(values))])
+        words = [line for text in formula.words(values) for line in _wrapped(text, "  ", "    ")]
+        yield "\n".join(["Output size", *words])
     elif formulas.keeps_shape(component.name):
         yield "The shape stays as it is."
 
@@ -244,11 +267,9 @@ def _merged(lines: tuple[window.Line, ...]) -> list[tuple[str, str]]:
 
 def _settings(shape: Shape, params: Mapping[str, Any], examples: Mapping[str, Any]) -> str:
     """The sentence that says for which input and parameters the numbers are, and which of them are examples."""
-    written = [f"{name}={_plain(value)}" for name, value in params.items()]
-    chosen = [f"{name}={_plain(value)}" for name, value in examples.items()]
-    parts = [f"with {', '.join(written)}"] if written else []
-    parts += [f"with {', '.join(chosen)} as example{'s' if len(chosen) > 1 else ''}"] if chosen else []
-    return f"For an input of {times(shape)}" + "".join(f", {part}" for part in parts)
+    written, chosen = (", ".join(f"{k}={_plain(v)}" for k, v in some.items()) for some in (params, examples))
+    example = f" ({'examples' if len(examples) > 1 else 'example'}: {chosen})" if chosen else ""
+    return f"For an input of {times(shape)}{f' with {written}' if written else ''}{example}"
 
 
 def _plain(value: Any) -> str:
@@ -260,13 +281,15 @@ def _picture(walks: tuple[window.Walk, ...]) -> Iterator[str]:
     if not walks:
         return
 
-    def reach(walk: window.Walk) -> int:
-        return max((w[-1] - w[0] for w in walk.windows), default=sum(map(abs, walk.outside)))
+    def worth(walk: window.Walk) -> tuple[int, bool]:
+        reach = max((w[-1] - w[0] for w in walk.windows), default=sum(map(abs, walk.outside)))
+        return reach, bool(walk.note or walk.missing())
 
     axes = window.AXES[len(walks)]
-    best = max(reversed(walks), key=reach)
+    best = max(reversed(walks), key=worth)
     same = [name for name, walk in zip(axes, walks, strict=True) if walk == best]
-    kind = "How inputs x spread over outputs y" if best.columns == "y" else "The windows" if best.windows else "A line"
+    kind = "The windows" if best.windows else "The border"
+    kind = kind if best.columns == "x" else "How inputs x spread over outputs y"
     heading = f"{kind} along {' and '.join([', '.join(same[:-1]), same[-1]] if same[1:] else same)}"
     yield f"{heading}\n{textwrap.indent(window.picture(best, _WIDTH - 2), '  ')}"
 
@@ -300,6 +323,8 @@ def _fitting(type_name: str, name: str, given: Mapping[str, Any], shape: Shape) 
     if name in ("groups", "num_groups"):
         channels = given.get("num_channels", shape[0] if shape else 1)
         return _divisor(channels, 3)
+    if name == "dims":
+        return [0, *range(2, len(shape) + 1), 1]
     if name == "d_model":
         return shape[-1] if shape else None
     if name == "nhead":
@@ -307,12 +332,12 @@ def _fitting(type_name: str, name: str, given: Mapping[str, Any], shape: Shape) 
     if name == "batch_first":
         return True
     if type_name == "Fold" and name == "output_size":
-        return [2, shape[-1] + 1] if not math.isqrt(shape[-1]) ** 2 == shape[-1] else math.isqrt(shape[-1]) + 1
+        return [2, shape[-1] + 1] if math.isqrt(shape[-1]) ** 2 != shape[-1] else math.isqrt(shape[-1]) + 1
     if name == "unflattened_size":
         place = given.get("dim", 1)
         inside = isinstance(place, int) and -len(shape) <= place <= len(shape) and place
         size = shape[place if place < 0 else place - 1] if inside else 1
-        first = _divisor(size, math.isqrt(size))
+        first = _divisor(size, min(math.isqrt(size), 64))
         return [first, size // first]
     return None
 

@@ -22,9 +22,9 @@ from cnnexp.architecture.window import (
     number,
     plain,
     sides,
-    template,
     transposed_lines,
     unfold_lines,
+    unfold_words,
     window_lines,
     window_words,
 )
@@ -107,6 +107,10 @@ SUMMARIES: Mapping[str, str] = {
     "Permute": "Puts the dimensions into another order.",
     "FrozenBatchNorm#d": "Works as batch normalisation whose statistics, scale and shift never change.",
     "DropBlock#d": "Sets blocks of neighbouring pixels of {field} at random to zero; only in training.",
+    "Conv2dNormActivation": "Is a convolution with a normalisation and an activation behind it.",
+    "Conv3dNormActivation": "Is a convolution with a normalisation and an activation behind it.",
+    "FeaturePyramidNetwork": "Joins feature maps of several sizes from the smallest to the largest.",
+    "MLP": "Is a row of linear layers with activations and dropout.",
     "Slice": "Cuts a piece out of one dimension.",
     "Sequential": "Sends what arrives through layers one after another.",
     "Residual": "Adds what arrives, or what a shortcut makes of it, to what its layers make of it.",
@@ -119,21 +123,21 @@ _PLACES = "counted with the batch, which is 0"
 _SPREAD_SLOPE = "slope of negative values in training is drawn from here"
 
 MEANINGS: Mapping[str, Mapping[str, str]] = {
-    "in_channels": {"*": "channels that arrive"},
-    "out_channels": {"*": "channels that leave, one for each filter"},
+    "in_channels": {"MLP": "size of the last dimension that arrives", "*": "channels that arrive"},
+    "out_channels": {"*": "channels that leave"},
     "in_features": {"*": "size of the last dimension that arrives"},
     "out_features": {"*": "size of the last dimension that leaves"},
     "num_features": {"*": "channels that arrive"},
     "num_channels": {"*": "channels that arrive"},
     "num_groups": {"*": "groups of channels that are normalised together"},
     "normalized_shape": {"*": "sizes of the last dimensions, which are normalised together"},
-    "kernel_size": {"ConvT*": "pixels that one pixel is spread over, along each dimension",
-                    "*": "pixels under the window, along each dimension"},
+    "kernel_size": {"ConvT*": "pixels that one pixel spreads over in each dimension",
+                    "*": "pixels under the window in each dimension"},
     "stride": {"ConvT*": "pixels between the starts of two neighbouring windows in the output",
                "*Pool*": "pixels between the starts of two neighbouring windows; null is kernel_size",
                "*": "pixels between the starts of two neighbouring windows"},
     "padding": {"ConvT*": "pixels cut off at either end of what the windows fill",
-                "Conv*": "pixels put before and behind each dimension; 'same' keeps the size, 'valid' puts none",
+                "Conv*": "pixels put before and behind each dimension; same keeps the size, valid puts none",
                 "MaxPool*": "pixels of −∞ put before and behind each dimension; at most half of kernel_size",
                 "AvgPool*": "zeros put before and behind each dimension; at most half of kernel_size",
                 "Fold": "pixels cut off on each side of what the windows fill",
@@ -141,12 +145,12 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
                           " a negative number crops, where the type allows it",
                 "*": "pixels put before and behind each dimension"},
     "padding_mode": {"ConvT*": "must be zeros here", "*": "what stands in the padding"},
-    "dilation": {"*": "step between neighbouring pixels of one window; 1 leaves no gaps"},
+    "dilation": {"*": "step between the pixels of one window; 1 leaves no gaps"},
     "output_padding": {"*": "pixels added at the far end only, to choose between the sizes that a stride leaves open"},
     "groups": {"ChannelShuffle": "groups of channels that are dealt out in turn",
-               "*": "parts that the channels are split into; each filter sees its own part only"},
+               "*": "parts of the channels that see only themselves"},
     "bias": {"*Norm*": "whether a learned number is added after scaling", "*": "whether a learned number is added"},
-    "ceil_mode": {"*": "whether the last window may reach beyond the end instead of being left out"},
+    "ceil_mode": {"*": "whether a last window counts that reaches beyond the end"},
     "count_include_pad": {"*": "whether the padding's zeros count in the mean"},
     "divisor_override": {"*": "what the sum of a window is divided by, instead of its number of pixels"},
     "return_indices": {"*": "must be false here: a layer gives one tensor"},
@@ -208,11 +212,16 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
     "layer_norm_eps": {"*": "small number added before dividing in the normalisations"},
     "batch_first": {"*": "must be true here, where samples come first; false would attend across the batch"},
     "norm_first": {"*": "whether normalisation comes before attention and linear layers instead of behind them"},
-    "device": {"*": "where weights are made; best left out, since training places the network"},
-    "dtype": {"*": "type of the weights: float16, bfloat16, float32 or float64"},
+    "device": {"*": "where weights are made; best left out"},
+    "dtype": {"*": "type of the weights, such as float64"},
     "input_channels": {"*": "channels that arrive"},
     "squeeze_channels": {"*": "channels in the middle of the small network"},
     "scale_activation": {"*": "function that makes the weights of the channels"},
+    "hidden_channels": {"*": "outputs of each linear layer, one after another"},
+    "in_channels_list": {"*": "channels of each feature map"},
+    "extra_blocks": {"*": "what comes behind the smallest feature map"},
+    "norm_layer": {"*": "the normalisation"},
+    "activation_layer": {"*": "the activation"},
     "dims": {"*": f"the dimensions in their new order, {_PLACES}"},
     "block_size": {"*": "pixels on each side of a block"},
     "start": {"*": "first place that is kept"},
@@ -255,8 +264,9 @@ class Formula:
 def _sized_words(size: str, factor: str | None, values: Values) -> tuple[str, ...]:
     if factor and values.get(factor) is not None:
         return (f"out = ⌊in·{factor}⌋",)
-    null = "; null keeps in" if factor is None else ""
-    return (f"out = {size}{null}",)
+    if factor is None:
+        return f"out = {size}; null keeps in", "window i reaches from ⌊i·in / out⌋ up to ⌈(i + 1)·in / out⌉"
+    return (f"out = {size}",)
 
 
 def _sized_lines(size: str, factor: str | None, values: Values, shape: Shape) -> tuple[Line, ...]:
@@ -323,6 +333,17 @@ def _glu_lines(values: Values, shape: Shape) -> tuple[Line, ...]:
     return _numbered([(f"{s} / 2", s // 2) if i == place else (str(s), s) for i, s in enumerate(shape)])
 
 
+def _slice_lines(values: Values, shape: Shape) -> tuple[Line, ...]:
+    place = values["dim"] % (len(shape) + 1) - 1
+    start, stop, _ = slice(values["start"], values["stop"]).indices(shape[place])
+    cut = (f"{stop} − {start}", stop - start)
+    return _numbered([cut if i == place else text for i, text in enumerate(_kept(shape))])
+
+
+def _last(size: Callable[[Values], int]) -> Callable[[Values, Shape], tuple[Line, ...]]:
+    return lambda values, shape: _numbered(_kept((*shape[:-1], size(values))))
+
+
 def _sized(size: str, factor: str | None) -> Formula:
     return Formula(lambda v: _sized_words(size, factor, v), lambda v, shape: _sized_lines(size, factor, v, shape))
 
@@ -341,8 +362,7 @@ _FORMULAS: Mapping[str, Formula] = {
     "Adaptive*Pool?d": _sized("output_size", None),
     "FractionalMaxPool?d": _sized("output_size", "output_ratio"),
     "Upsampl*": _sized("size", "scale_factor"),
-    "Unfold": Formula(lambda v: ("dim 1 = channels·height·width of the window", "dim 2 = windows down·windows across,"
-                                 " each " + template(v)), unfold_lines),
+    "Unfold": Formula(unfold_words, unfold_lines),
     "Fold": _fixed(_fold_lines, "channels = in / (height·width of the window), height and width = output_size"),
     "PixelShuffle": _fixed(_shuffle_lines, "channels = in / upscale_factor², height and width = in·upscale_factor"),
     "PixelUnshuffle": _fixed(_shuffle_lines,
@@ -350,11 +370,14 @@ _FORMULAS: Mapping[str, Formula] = {
     **{f"*Pad{n}d": _padded(n) for n in (1, 2, 3)},
     "Flatten": _fixed(_flatten_lines, "out = product of the sizes from start_dim to end_dim"),
     "Unflatten": _fixed(_unflatten_lines, "the size of dim becomes the sizes of unflattened_size"),
-    "Linear": _fixed(lambda v, shape: _numbered([*_kept(shape[:-1]), *_kept((v["out_features"],))]),
-                     "last dimension = out_features; the others stay"),
+    "Linear": _fixed(_last(lambda v: v["out_features"]), "last dimension = out_features; the others stay"),
+    "MLP": _fixed(_last(lambda v: v["hidden_channels"][-1]), "last dimension = the last of hidden_channels"),
+    "Permute": _fixed(lambda v, shape: _numbered(_kept(tuple((0, *shape)[d] for d in v["dims"][1:]))),
+                      "dim i = the dimension that dims names in place i, counted from 0"),
+    "Slice": _fixed(_slice_lines, "out = stop − start in the dimension dim, as far as it goes; the others stay"),
     "GLU": _fixed(_glu_lines, "out = in / 2 in the dimension dim; the others stay"),
 }  # fmt: skip
-_SHAPELESS = frozenset({"Permute", "Slice", "Sequential", "Residual", "Parallel", "Repeat", "Unpool"})
+_SHAPELESS = re.compile(r"Conv[23]dNormActivation|FeaturePyramidNetwork|Sequential|Residual|Parallel|Repeat|Unpool")
 
 
 def formula(type_name: str) -> Formula | None:
@@ -364,4 +387,4 @@ def formula(type_name: str) -> Formula | None:
 
 def keeps_shape(type_name: str) -> bool:
     """Whether a type is known to leave the shape as it is."""
-    return bool(summary(type_name)) and formula(type_name) is None and type_name not in _SHAPELESS
+    return bool(summary(type_name)) and formula(type_name) is None and not _SHAPELESS.fullmatch(type_name)

@@ -14,7 +14,7 @@ from cnnexp.architecture.rules import spread
 Shape = tuple[int, ...]
 Values = Mapping[str, Any]
 
-_MOST = 100_000  # pixels along a dimension beyond which nothing is drawn
+_MOST = 10_000  # positions along a dimension beyond which nothing is drawn
 AXES: Mapping[int, tuple[str, ...]] = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -81,9 +81,9 @@ def window_words(values: Values) -> tuple[str, ...]:
     """The general formula of a window that walks."""
     text = (f"out = {template(values)}",)
     if values.get("padding") == "same":
-        return (*text, "dilation·(kernel_size − 1) pixels of padding keep the size; an odd one goes to the far end")
+        return (*text, "dilation·(kernel_size − 1) pixels of padding keep the size")
     if values.get("ceil_mode"):
-        return (*text, "less 1 if the last window would start behind both the padding before the input and the input")
+        return (*text, "less 1 if the last window would start behind the input")
     return (*text, "(ceil_mode: true rounds up instead of down)") if "ceil_mode" in values else text
 
 
@@ -121,6 +121,12 @@ def transposed_lines(values: Values, shape: Shape) -> tuple[Line, ...]:
     return tuple(lines)
 
 
+def unfold_words(values: Values) -> tuple[str, ...]:
+    """The general formula of Unfold."""
+    dims = "dim 1 = channels·height·width of the window", "dim 2 = windows down·windows across, each"
+    return *dims, f"  {template(values)}"
+
+
 def unfold_lines(values: Values, shape: Shape) -> tuple[Line, ...]:
     """The height of a column and the number of columns that Unfold gives."""
     down, across = per_dimension(values, 2)
@@ -146,7 +152,7 @@ class Walk:
             lies outside.
         outside: how many positions there are before and behind the edges.
         fill: what stands there: `reflect`, `replicate`, `circular` for pixels that are repeated, else the text itself.
-        note: the sentence about what lies outside.
+        note: the sentences about what lies outside.
         rows, columns: what windows and pixels are called; `x` is an input and `y` an output.
     """
 
@@ -179,7 +185,7 @@ class Walk:
         before, behind = self.outside
         return self.fill if -before <= position < self.size + behind else "–"
 
-    def untouched(self) -> list[int]:
+    def missing(self) -> list[int]:
         """The pixels that stand in no window."""
         touched = {self.source(position) for window in self.windows for position in window}
         return [pixel for pixel in range(self.size) if pixel not in touched]
@@ -205,9 +211,20 @@ def walks(type_name: str, values: Values, shape: Shape, counts: Sequence[int]) -
         shape: the sample shape that arrives, such as (channels, height, width).
         counts: the sizes that leave, dimension by dimension.
     """
-    sizes = shape[1:]
-    if max(sizes, default=_MOST) >= _MOST or max(counts, default=_MOST) >= _MOST:
+    if not counts or max(*shape[1:], *counts) > _MOST:
         return ()
+    found = _built(type_name, values, shape[1:], counts)
+    return () if any(map(_is_vast, found)) else found
+
+
+def _is_vast(walk: Walk) -> bool:
+    """Whether there are more positions than anyone wants to see."""
+    first = walk.windows[:1]
+    taken = sum(len(window) * len(walk.windows) for window in first)
+    return max(*walk.outside, *(len(window) * window.step for window in first), taken // 100) > _MOST
+
+
+def _built(type_name: str, values: Values, sizes: Shape, counts: Sequence[int]) -> tuple[Walk, ...]:
     rows = list(zip(sizes, counts, strict=True))
     if re.fullmatch(r"\w+Pad[123]d", type_name):
         every = sides(values, len(sizes))
@@ -245,7 +262,7 @@ def _sliding(size: int, count: int, each: Values, values: Values) -> Walk:
         fill, note = "–", "Beyond the bars nothing counts: the mean is taken over pixels alone."
     windows = _places(count, -before, each)
     if windows and windows[-1].stop > size + behind:
-        note = f"{note} The last window reaches beyond the end and is cut there.".strip()
+        note = f"{note}\nThe last window reaches beyond the end and is cut there.".strip()
     return Walk(size, windows, (before, behind), fill, note)
 
 
@@ -279,7 +296,7 @@ def picture(walk: Walk, width: int = 80) -> str:
 
 def _missing(walk: Walk) -> list[str]:
     """The sentence about pixels that stand in no window."""
-    missing = walk.untouched() if walk.windows else []
+    missing = walk.missing() if walk.windows else []
     if not missing:
         return []
     named = ", ".join(f"{walk.columns}{pixel}" for pixel in missing[:4])
@@ -290,18 +307,19 @@ def _missing(walk: Walk) -> list[str]:
 def _drawn(walk: Walk, width: int) -> list[str]:
     count = len(walk.windows)
     last = count - 1
-    choices = [range(count)] if count <= 6 else [(0, 1, 2, last), (0, 1, last), (0, last)]
-    choices += [(0, last)] if 2 < count <= 6 else []
+    some = [(0, 1, 2, last), (0, 1, last), (0, last)]
+    choices = [range(count)] * (count <= 6) + [rows for rows in some if len(rows) < count]
     columns = [(chosen, _columns(walk, chosen)) for chosen in choices]
     wide = max(len(walk.label(p)) for _, shown in columns for p in shown) + 1
-    for cell in dict.fromkeys((wide, 2, 1)):
-        for chosen, shown in columns:
-            lines = list(_lines(walk, chosen, shown, cell))
-            if max(map(len, lines)) <= width:
-                return lines
-    if not count:
-        return []
-    return [f"{walk.rows}{i}  {walk.label(walk.windows[i][0])} … {walk.label(walk.windows[i][-1])}" for i in (0, last)]
+    cells = dict.fromkeys((wide, 2, 1))
+    trials = [(rows, shown, cell) for cell in cells for rows, shown in columns]
+    for rows, shown, cell in sorted(trials, key=lambda trial: len(trial[0]) < min(3, count)):
+        lines = list(_lines(walk, rows, shown, cell))
+        if max(map(len, lines)) <= width:
+            return lines
+    ends = [(i, walk.windows[i]) for i in (0, 1, last)] if count > 2 else list(enumerate(walk.windows))
+    margin = len(f"{walk.rows}{last}") + 2
+    return [f"{walk.rows + str(i):<{margin}}{walk.label(w[0])} … {walk.label(w[-1])}" for i, w in ends]
 
 
 def _columns(walk: Walk, chosen: Iterable[int]) -> list[int]:
@@ -317,8 +335,8 @@ def _columns(walk: Walk, chosen: Iterable[int]) -> list[int]:
         shown |= set(range(max(0, -before), 4)) | set(range(walk.size - 4, end))
         shown &= set(range(-before, end))
     ordered = sorted(shown)
-    single = {a + 1 for a, b in pairwise(ordered) if b - a == 2}
-    return sorted(shown | single)
+    small = {p for a, b in pairwise(ordered) if b - a <= 4 for p in range(a, b)}  # gaps that are not worth a mark
+    return sorted(shown | small)
 
 
 def _lines(walk: Walk, chosen: Iterable[int], shown: Sequence[int], cell: int) -> Iterator[str]:
@@ -359,7 +377,8 @@ def _ruler(walk: Walk, places: Mapping[int, int], gaps: Iterable[int], blank: Se
         row[gap] = "…"
     for position in sorted(places, key=lambda p: (p not in (0, walk.size - 1), p)):
         at, text = places[position], walk.label(position)
-        room = row[max(0, at - 1) : at + len(text) + 1]
-        if all(c == " " or (c in "│…" and i in (0, len(text) + 1)) for i, c in enumerate(room, 1 if at == 0 else 0)):
+        if position == walk.size - 1 and set(row[at : at + len(text) + 1]) != {" "}:
+            at = max(0, at - len(text) + 1)  # its last digit stands above the pixel
+        if set(row[max(0, at - 1) : at + len(text) + 1]) == {" "}:
             row[at : at + len(text)] = text
     return "".join(row).rstrip()

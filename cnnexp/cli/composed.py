@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cnnexp.cli import hydra_flags
 from cnnexp.cli.arguments import bad_option
+from cnnexp.cli.from_python import from_python
 from cnnexp.cli.listing import print_json
 from cnnexp.errors import ConfigError, Problem, did_you_mean, render
 
@@ -38,6 +39,8 @@ def composed(verb: str, arguments: argparse.Namespace) -> int:
 def _asked(verb: str, arguments: argparse.Namespace) -> int:
     from cnnexp.config import Composer, load_file
 
+    if verb == "code" and arguments.from_python:
+        return from_python(arguments)
     if arguments.source:
         if arguments.multirun:
             raise bad_option("--from repeats one run; it does not go with --multirun")
