@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_origin
 
 from torch import nn
 
@@ -116,6 +116,8 @@ def refusal(name: str, cls: type[nn.Module]) -> str | None:
         for p in list(inspect.signature(cls.forward).parameters.values())[1:]
         if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
     ]
+    if inputs and get_origin(cls.forward.__annotations__.get(inputs[0])) in (dict, list, tuple):
+        return "it takes several tensors at once, and a stack passes one tensor from layer to layer"
     if len(inputs) > 1:
         return f"it takes {len(inputs)} inputs ({', '.join(inputs)}), and a stack passes one tensor from layer to layer"
     component = Component(name, cls)

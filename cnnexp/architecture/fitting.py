@@ -136,7 +136,8 @@ def _wrong_dim(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Problem
             limits = f"{name} must be between {-rank} and {rank - 1}, not {value}"
             text = f"{layer.label}: {limits}: batch and {times(shape)} arrive from {_origin(earlier)}"
             return Problem("bad-value", layer.place(name), text)
-    if layer.component.name == "Slice" and layer.params.get("dim", 1) % rank == 0:
+    dim = layer.params.get("dim", 1)
+    if layer.component.name in ("Slice", "Unflatten") and isinstance(dim, int) and dim % rank == 0:
         text = f"{layer.label}: would merge or split the samples of a batch; dimension 0 is the batch"
         return Problem("batch-lost", layer.place("dim"), text, "count the dimensions from 1")
     return None

@@ -1,7 +1,8 @@
 """The tensor that leaves a layer on the meta device.
 
-torch's own pass is the rule. Linear layers and zero-padded convolutions have a short way here: torch's meta kernels for
-them import its compiler, which costs `check` more time than torch itself. A property test holds both ways equal.
+torch's own pass is the rule. Linear layers, zero-padded convolutions, averaging pools, normalisations and the
+activations that look at each value alone have a short way here: torch's meta kernels for them import its compiler,
+which costs `check` more time than torch itself. A property test holds both ways equal.
 """
 
 from __future__ import annotations
@@ -14,6 +15,16 @@ from cnnexp.architecture.rules import spread
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_AVERAGING = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+_KEEPING = frozenset(
+    {
+        nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.Identity, nn.LeakyReLU,
+        nn.LogSigmoid, nn.Mish, nn.ReLU, nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink,
+        nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm,
+        nn.Dropout, nn.Dropout2d,
+    }
+)  # fmt: skip
+"""Layers that give the shape that they take, whatever it is, once their sizes and dimensions are known to fit."""
 
 
 def leaving(module: Any, arriving: Tensor) -> Any:
@@ -31,8 +42,20 @@ def leaving(module: Any, arriving: Tensor) -> Any:
     if type(module) in (*_CONVOLUTIONS, *_TRANSPOSED) and module.padding_mode == "zeros":
         sizes = _transposed(module, arriving) if type(module) in _TRANSPOSED else _convolved(module, arriving)
         return arriving.new_empty((arriving.shape[0], module.out_channels, *sizes), dtype=module.weight.dtype)
+    if type(module) in _AVERAGING:
+        sizes = zip(spread(module.output_size, arriving.dim() - 2), arriving.shape[2:], strict=True)
+        return arriving.new_empty(
+            (*arriving.shape[:2], *(size if wanted is None else wanted for wanted, size in sizes))
+        )
+    if type(module) in _KEEPING and getattr(module, "eps", 1) > 0:
+        return arriving.new_empty(arriving.shape)
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is None:
         module.momentum = 0.0  # with null it asks for a number, which the meta device has not
+    if (
+        type(module) is nn.LayerNorm
+        and tuple(arriving.shape[-len(module.normalized_shape) :]) == module.normalized_shape
+    ):
+        return arriving.new_empty(arriving.shape)
     return module(arriving)
 
 

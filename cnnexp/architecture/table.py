@@ -22,6 +22,8 @@ def table(plan: Plan) -> str:
         grid.add_column(heading, justify="right")
     grid.add_row("", "input", times(plan.input_shape))
     for depth, name, layer in plan.walk():
+        if layer.path[-1:] == ("layers",):
+            continue  # the Sequential that the key `layers` of a composite stands for
         what = f"{'  ' * depth}{_what(layer)}"
         numbers = ("", "", "", "") if layer.composite else _numbers(layer)
         grid.add_row(name, what, times(layer.output_shape), *numbers)

@@ -83,7 +83,7 @@ def _module(name: str) -> nn.Module:
         except Exception as error:  # so may what it names
             raise bad_option(_failed("calling", name, error)) from None
     if not isinstance(found, nn.Module):
-        raise bad_option(f"--from-python: '{name}' is no torch.nn.Module but a {type(found).__name__}")
+        raise bad_option(f"--from-python: '{name}' is no torch.nn.Module but of type {type(found).__name__}")
     return found
 
 

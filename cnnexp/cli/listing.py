@@ -46,7 +46,8 @@ def layers(arguments: argparse.Namespace) -> int:
     component = COMPOSITES.find(name) or catalog_of(name).find(name)
     if component is None:
         raise ConfigError([catalog_of(name).missing(name, (), "layers")])
-    text, problems = explain.explain(component, _values(arguments.params), shape(arguments.input))
+    sizes = shape(arguments.input) or explain.example_input(component)
+    text, problems = explain.explain(component, _values(arguments.params), sizes)
     if problems:
         raise ConfigError(problems)
     print(text)

@@ -110,7 +110,8 @@ def _weights(plan: Plan | None) -> list[torch.nn.Parameter]:
     if plan is None:
         return [torch.nn.Parameter(torch.zeros(2, 2))]
     with torch.device("meta"):
-        return [p for p in plan.build().parameters() if p.requires_grad]
+        weights = plan.structure().named_parameters()
+    return [weight for name, weight in weights if name not in plan.start.frozen]
 
 
 def _scheduler(entry: Any, optimizer: Any, path: Path = ("scheduler",), label: str = "scheduler") -> list[Problem]:

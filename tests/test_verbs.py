@@ -1,0 +1,148 @@
+"""The verbs that explain and translate: layers, schema, code --from-python, check --against and --advice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+import cnnexp
+from cnnexp.cli import main
+
+NETS = """\
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 5)
+        self.fc = nn.Linear(6 * 14 * 14, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv(x)), 2)
+        return self.fc(torch.flatten(x, 1))
+
+
+class Einsum(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.einsum("ij,kj->ik", self.fc(x), self.fc.weight)
+
+
+small = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+number = 3
+
+
+def broken():
+    raise ValueError("out of paper")
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of networks in the working folder, under a name of its own."""
+    monkeypatch.chdir(tmp_path)
+    name = f"nets_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(NETS)
+    return name
+
+
+class TestLayers:
+    def test_the_catalogue_lists_every_type(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["layers"]) == 0
+        printed = capsys.readouterr().out.split()
+        assert {"Conv2d", "Slice", "StochasticDepth", "Linear", "Softmax"} <= set(printed)
+
+    def test_a_type_is_explained_for_an_input(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["layers", "conv2d", "--input", "3,32,32", "stride=2", "out_channels=4", "kernel_size=5"]) == 0
+        printed = capsys.readouterr().out
+        real = nn.Conv2d(3, 4, 5, stride=2)
+        height = real(torch.zeros(1, 3, 32, 32)).shape[2]
+        assert f"output         4×{height}×{height}" in printed
+        assert f"parameters     {sum(p.numel() for p in real.parameters())}" in printed
+
+    @pytest.mark.parametrize("name", ["Residual", "Parallel", "Repeat", "Unpool", "Sequential", "Permute", "mlp"])
+    def test_composites_and_torchvisions_layers_are_explained(
+        self, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["layers", name]) == 0
+        assert "required" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["con2d"], "error: layers: unknown layer type 'con2d'; did you mean 'Conv2d'?"),
+            (["conv2d", "stride=0"], "error: Conv2d: stride must be at least 1, not 0"),
+            (["conv2d", "strid=2"], "error: Conv2d: unknown parameter 'strid'; did you mean 'stride'?"),
+            (["conv2d", "stride"], "error: 'stride' is no parameter; one is written key=value"),
+            (["conv2d", "stride=[1"], "error: 'stride=[1': the value is no YAML"),
+            (
+                ["conv2d", "--input", "3,x"],
+                "error: --input must be sizes such as 3,32,32 (channels, height, width), not '3,x'",
+            ),
+            (
+                ["conv2d", "--input", "0,8,8"],
+                "error: --input must be sizes such as 3,32,32 (channels, height, width), not '0,8,8'",
+            ),
+            (
+                ["FeaturePyramidNetwork"],
+                "error: layers: FeaturePyramidNetwork cannot be used here: it takes several tensors at once, and a "
+                "stack passes one tensor from layer to layer",
+            ),
+        ],
+    )
+    def test_a_mistake_is_one_line(self, words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["layers", *words]) == 2
+        assert capsys.readouterr().err == f"{told}\n1 problem; nothing was run\n"
+
+
+@pytest.mark.parametrize("option", [[], ["--blocks"]])
+def test_the_schema_is_json(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", *option]) == 0
+    assert json.loads(capsys.readouterr().out)["$schema"] == "http://json-schema.org/draft-07/schema#"
+
+
+class TestFromPython:
+    def test_the_yaml_of_a_module_builds_the_same_network(
+        self, nets: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["code", "--from-python", f"{nets}:Net"]) == 0
+        printed = capsys.readouterr().out
+        file = tmp_path / "net.yaml"
+        file.write_text(printed)
+        plan = cnnexp.plan(file, input_shape=(3, 32, 32))
+        assert [layer.type for layer in plan.layers] == ["Conv2d", "ReLU", "MaxPool2d", "Flatten", "Linear"]
+        assert plan.totals.parameters == 3 * 6 * 25 + 6 + 6 * 14 * 14 * 10 + 10
+
+    def test_the_input_decides_where_it_is_given(self, nets: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["code", "--from-python", f"{nets}:small", "--input", "4"]) == 0
+        assert yaml.safe_load(capsys.readouterr().out) == {
+            "layers": [{"type": "Linear", "out_features": 8}, "ReLU", {"type": "Linear", "out_features": 2}]
+        }
+
+    @pytest.mark.parametrize(
+        ("what", "told"),
+        [
+            ("nets_nowhere:Net", "error: --from-python: there is no module 'nets_nowhere'"),
+            ("{}:Nett", "error: --from-python: '{}' has no 'Nett'; did you mean 'Net'?"),
+            ("{}", "error: --from-python must be module:object, such as torchvision.models:resnet18, not '{}'"),
+            ("{}:number", "error: --from-python: '{}:number' is no torch.nn.Module but of type int"),
+            ("{}:broken", "error: --from-python: calling '{}:broken' failed: ValueError: out of paper"),
+            ("{}:Einsum", "error: {}:Einsum: forward calls torch.einsum"),
+        ],
+    )
+    def test_what_cannot_be_read_is_one_line(
+        self, what: str, told: str, nets: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["code", "--from-python", what.format(nets), "--input", "4"]) == 2
+        assert capsys.readouterr().err == f"{told.format(nets)}\n1 problem; nothing was run\n"
