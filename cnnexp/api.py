@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnnexp import records as recorded
 from cnnexp.config import Composer, Config, of_model
 from cnnexp.errors import ConfigError
-from cnnexp.verify import network, verify
+from cnnexp.verify import network, unused, verify
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,7 +74,7 @@ def plan(
         ConfigError: the network cannot be built; holds every problem.
     """
     config = _model_config(model, input_shape, num_classes)
-    planned, problems = network(config.values)
+    planned, problems = network(config.values, unused(config))
     found = (*config.problems, *config.locator.locate(problems))
     if found:
         raise ConfigError(found)

@@ -12,7 +12,8 @@ from cnnexp.config import Config
 from cnnexp.errors import ConfigError, Path, Problem, key_path
 
 if TYPE_CHECKING:
-    from cnnexp.architecture.plan import Plan
+    from cnnexp.architecture.advice import Advice
+    from cnnexp.architecture.plan import Plan, Use
 
 _SHAPING = ("model", "data", "experiment")
 _TORCH = (*_SHAPING, "task", "optimizer", "scheduler", "loss")
@@ -27,6 +28,8 @@ _NOT_CHOSEN = (
     "bad-defaults",
 )
 _OVERRIDE = re.compile(r"^override '[+~]*([^=@']*)")
+_ANCHORED = re.compile(r"^(\w+):[^\n#]*&", re.MULTILINE)
+"""A variable that YAML itself can use elsewhere, through an alias."""
 _IN_FOLDER = re.compile(rf"(?:^|[/\\])({'|'.join(_GROUPS)})[/\\].*:\d+:\d+$")
 
 
@@ -38,11 +41,13 @@ class Verdict:
         config: the plain config with everything filled in.
         plan: the network up to the first layer that does not fit; None when it was not looked at.
         problems: every problem, located.
+        advice: what is not wrong and yet hardly meant, located; told only where nothing is wrong.
     """
 
     config: dict[str, Any]
     plan: Plan | None
     problems: tuple[Problem, ...]
+    advice: tuple[Advice, ...] = ()
 
     def sound(self) -> Plan:
         """The plan of a config without problems.
@@ -56,11 +61,14 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """The problems and the plan as plain data, for JSON."""
-        problems = [
-            {"code": p.code, "path": key_path(p.path), "message": p.message, "hint": p.hint, "where": p.where}
-            for p in self.problems
-        ]
-        return {"problems": problems, "plan": self.plan.as_dict() if self.plan else None}
+        problems, advice = [_as_dict(p) for p in self.problems], [_as_dict(a) for a in self.advice]
+        return {"problems": problems, "advice": advice, "plan": self.plan.as_dict() if self.plan else None}
+
+
+def _as_dict(told: Problem | Advice) -> dict[str, Any]:
+    return {
+        "code": told.code, "path": key_path(told.path), "message": told.message, "hint": told.hint, "where": told.where
+    }  # fmt: skip
 
 
 def verify(config: Config) -> Verdict:
@@ -75,9 +83,14 @@ def verify(config: Config) -> Verdict:
     told = _news(config, values, settings.check(values), lost)
     plan = None
     if not (first or told) or config.touches(*(key for key in _TORCH if key not in lost)):
-        plan, found = _network(values, planned=lost.isdisjoint(_SHAPING))
+        plan, found = _network(values, unused(config), planned=lost.isdisjoint(_SHAPING))
         told += _news(config, values, found, lost, told)
-    return Verdict(values, plan, (*first, *config.locator.locate(told)))
+    problems = (*first, *config.locator.locate(told))
+    return Verdict(values, plan, problems, () if problems or plan is None else _advice(config, plan))
+
+
+def _advice(config: Config, plan: Plan) -> tuple[Advice, ...]:
+    return tuple(config.locator.locate([replace(a, path=("model", *a.path)) for a in plan.advice]))
 
 
 def _unchosen(config: Config) -> set[str]:
@@ -128,11 +141,12 @@ def _at(values: Any, path: Path) -> Any:
     return values
 
 
-def network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
+def network(values: Mapping[str, Any], idle: Sequence[Path] = ()) -> tuple[Plan, list[Problem]]:
     """The plan of a config's network, up to the first layer that does not fit, and all its problems.
 
     Arguments:
-        values: a plain config; of it only `model`, `data.shape` and `trainer.precision` are read.
+        values: a plain config; of it only `model`, `data.shape`, `loss`, `extensions` and `trainer.precision` are read.
+        idle: the key paths of the model's variables that nothing refers to, as `unused` finds them.
     """
     from cnnexp.architecture import extensions
     from cnnexp.architecture.parsing import parse
@@ -149,14 +163,41 @@ def network(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
     if isinstance(shape, list) and shape and all(isinstance(s, int) and s > 0 for s in shape):
         plan, misfits = make_plan(stack, tuple(shape), *_dtype(values))
         problems += misfits
+        plan = replace(plan, use=_use(values, idle))
     return plan, [replace(p, path=("model", *p.path)) for p in problems]
 
 
-def _network(values: Mapping[str, Any], planned: bool) -> tuple[Plan | None, list[Problem]]:
+def _use(values: Mapping[str, Any], idle: Sequence[Path]) -> Use:
+    """What advice asks about a network's config."""
+    from cnnexp.architecture.plan import Use
+    from cnnexp.training.catalogs import LOSSES
+
+    entry = values.get("loss")
+    name = entry.get("type") if isinstance(entry, Mapping) else entry
+    trained = _section(values, "task").get("type") not in (None, "none")
+    loss = LOSSES.find(name) if trained and isinstance(name, str) else None
+    unwanted = _section(values, "model").get("no_advice")
+    codes = tuple(map(str, unwanted)) if isinstance(unwanted, list) else ()
+    return Use(loss.name if loss else None, tuple(idle), codes)
+
+
+def unused(config: Config) -> tuple[Path, ...]:
+    """The key paths of the model's variables that nothing refers to."""
+    from cnnexp.architecture.advice import unused_variables
+
+    raw = config.locator.raw
+    if not (idle := unused_variables(raw.get("model"), raw)):
+        return ()
+    files = [source.file.read_text(encoding="utf-8") for source in config.locator.sources if source.file.is_file()]
+    anchored = {name for text in files for name in _ANCHORED.findall(text)}
+    return tuple(path for path in idle if path[0] not in anchored)
+
+
+def _network(values: Mapping[str, Any], idle: Sequence[Path], planned: bool) -> tuple[Plan | None, list[Problem]]:
     """The plan and the problems of everything that the network meets in training; of its company alone unplanned."""
     from cnnexp.training.check import check
 
-    plan, problems = network(values) if planned else (None, [])
+    plan, problems = network(values, idle) if planned else (None, [])
     if all(isinstance(values.get(group), Mapping) for group in ("task", "data")) and "optimizer" in values:
         problems += check({"loss": None, "scheduler": None, **values}, plan if plan and plan.whole else None)
     return plan, problems

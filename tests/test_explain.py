@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cnnexp.architecture import explain as room
-from cnnexp.architecture import formulas, window
 from cnnexp.architecture.catalog import LAYERS, wide
 from cnnexp.architecture.composites import COMPOSITES
-from cnnexp.architecture.explain import catalogue, example_input, explain, meaning, summary
+from cnnexp.architecture.explain import catalogue, example_input, explain, formulas, meaning, summary, window
 from cnnexp.architecture.parsing import parse
 from cnnexp.architecture.planning import make_plan
 from cnnexp.components import Component

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,15 +11,18 @@ import yaml
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cnnexp.architecture.parsing import parse
 from cnnexp.architecture.plan import Plan
 from cnnexp.architecture.planning import make_plan
+from cnnexp.architecture.stack import Layer
 from cnnexp.errors import Problem
+from tests import by_hand as hand
 from tests.layer_table import by_hand
 
 Case = tuple[list[dict[str, Any]], tuple[int, ...]]
-few = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def sizes(n: int, least: int = 1, most: int = 3) -> st.SearchStrategy[Any]:
@@ -168,3 +171,169 @@ def test_the_same_seed_gives_the_same_weights_built_or_printed(case: Case, seed:
     printed = tensors(namespace["model"])
     assert list(one) == list(other) == list(printed)
     assert all(torch.equal(one[key], other[key]) and torch.equal(one[key], printed[key]) for key in one)
+
+
+BLOCKS: Mapping[str, Any] = {
+    "conv_norm": {
+        "params": {"out_channels": 2, "kernel_size": 1, "padding": 0, "bias": True, "activation": "ReLU"},
+        "layers": [
+            {"type": "Conv2d", "bias": "$bias"} | {k: f"${k}" for k in ("out_channels", "kernel_size", "padding")},
+            "BatchNorm2d",
+            "$activation",
+        ],
+    },
+    "around": {
+        "params": {"inner": "???", "shortcut": None, "last": "$inner"},
+        "layers": [{"type": "Residual", "layers": ["$inner"], "shortcut": "$shortcut"}, "$last"],
+    },
+    "again": {
+        "params": {"inner": "???", "times": 2},
+        "layers": [{"type": "Repeat", "times": "$times", "layers": ["$inner", {"type": "conv_norm", "name": "in"}]}],
+    },
+    "joined": {
+        "params": {"branches": "???", "merge": "concat"},
+        "layers": [{"type": "Parallel", "branches": "$branches", "merge": "$merge"}],
+    },
+    "listed": {"params": {"layers": "???"}, "layers": "$layers"},
+}
+
+SIMPLE = st.one_of(
+    entry("Conv2d", out_channels=st.integers(1, 3), kernel_size=st.just(1), maybe_bias=st.booleans()),
+    entry("Conv2d", out_channels=st.integers(2, 3), kernel_size=st.just(3), padding=st.just(1)),
+    entry("conv_norm", maybe_out_channels=st.integers(1, 3), maybe_bias=st.booleans()),
+    entry("conv_norm", kernel_size=st.just(3), padding=st.just(1), activation=st.sampled_from([None, "Tanh"])),
+    entry("MaxPool2d", kernel_size=st.integers(1, 2), maybe_ceil_mode=st.booleans()),
+    entry("Slice", maybe_start=st.integers(0, 1)),
+    st.sampled_from(["BatchNorm2d", "Tanh", "Identity", None]),
+)
+
+
+@st.composite
+def rows(draw: st.DrawFn, depth: int, most: int = 3) -> list[Any]:
+    """A list of entries, some of them with a name, at least one of them not null."""
+    listed = [draw(trees(depth)) for _ in range(draw(st.integers(1, most)))]
+    names = draw(st.permutations([None, None, "a", "in"]))
+    named = [{**e, "name": n} if isinstance(e, dict) and n else e for e, n in zip(listed, names, strict=False)]
+    return named if any(named) else ["Identity"]
+
+
+@st.composite
+def trees(draw: st.DrawFn, depth: int) -> Any:
+    """An entry, or null."""
+    if depth == 0 or draw(st.booleans()):
+        return draw(SIMPLE)
+    one, row = trees(depth - 1), rows(depth - 1, most=2)
+    several, some = st.none() | one | row, one.map(lambda e: e or "Identity")
+    merge, dim = st.sampled_from(["concat", "concat", "add", "multiply"]), st.sampled_from([1, 1, 2, -1])
+    pool = entry("MaxPool2d", kernel_size=st.integers(1, 2), maybe_ceil_mode=st.booleans())
+    kinds: list[st.SearchStrategy[Any]] = [
+        entry("Sequential", layers=row),
+        entry("Residual", layers=row, maybe_shortcut=several),
+        entry("Parallel", branches=row | st.lists(row, min_size=1, max_size=2), maybe_merge=merge, dim=dim),
+        entry("Repeat", times=st.integers(1, 3), layers=row),
+        entry("Unpool", pool=pool, layers=row),
+        entry("around", inner=some, maybe_shortcut=several, maybe_last=one),
+        entry("again", inner=one, maybe_times=st.integers(1, 2)),
+        entry("joined", branches=row, maybe_merge=merge),
+        entry("listed", layers=row),
+    ]
+    return draw(draw(st.sampled_from(kinds)))
+
+
+Tree = tuple[dict[str, Any], tuple[int, ...]]
+
+
+@st.composite
+def deep(draw: st.DrawFn) -> Tree:
+    layers = draw(rows(2))
+    return {"blocks": BLOCKS, "layers": layers}, (draw(st.integers(1, 3)), *draw(st.tuples(*[st.integers(1, 4)] * 2)))
+
+
+def understood(tree: Tree) -> tuple[Plan, list[Problem]]:
+    stack, problems = parse(tree[0])
+    plan, more = make_plan(stack, tree[1])
+    return plan, [*problems, *more]
+
+
+def really(model: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The sample shapes that enter and leave every module when a batch really goes through, by the modules' names."""
+    seen = {}
+
+    def watch(name: str, module: nn.Module) -> None:
+        def note(_: nn.Module, args: tuple[Tensor], out: Tensor | tuple[Tensor, Tensor]) -> None:
+            leaving = out[0] if isinstance(out, tuple) else out
+            seen[name] = (tuple(args[0].shape[1:]), tuple(leaving.shape[1:]))
+
+        module.register_forward_hook(note)
+
+    for name, module in model.named_modules():
+        if name:
+            watch(name, module)
+    model.eval()(torch.randn(2, *shape))
+    return seen
+
+
+def by_torch_alone(tree: Tree) -> nn.Module | None:
+    try:
+        return hand.network(*tree)[0]
+    except Exception:  # torch refuses in many ways
+        return None
+
+
+@few
+@given(deep(), st.integers(0, 2**32 - 1))
+def test_a_tree_of_layers_is_the_network_that_one_would_write_by_hand(tree: Tree, seed: int) -> None:
+    plan, problems = understood(tree)
+    event("refused" if problems else "fits")
+    if problems:
+        only_stricter = {p.code for p in problems} == {"cannot-merge"}  # torch would broadcast the sum of a Residual
+        assert only_stricter or by_torch_alone(tree) is None, problems
+        return
+    module, leaving = hand.network(*tree)
+    model = plan.build(seed)
+    assert plan.output_shape == leaving
+    module.load_state_dict(model.state_dict())
+    assert list(module.state_dict()) == list(model.state_dict())
+    x = torch.randn(2, *tree[1])
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        assert torch.equal(model.eval()(x), module.eval()(x))
+    # the counter saw both networks, counts 2 for each multiplication, and there were 2 samples
+    assert plan.totals.multiply_adds == counter.get_total_flops() // 2 // 2 // 2
+    assert plan.totals.parameters == sum(p.numel() for p in model.parameters())
+    planned = {name: (layer.input_shape, layer.output_shape) for _, name, layer in plan.walk()}
+    assert planned == really(model, tree[1])
+    assert list(planned) == [name for name, _ in model.named_modules() if name]
+
+
+@few
+@given(deep(), st.integers(0, 2**32 - 1))
+def test_a_tree_of_layers_is_printed_as_it_is_built(tree: Tree, seed: int) -> None:
+    plan, problems = understood(tree)
+    if problems:
+        return
+    model, again = plan.build(seed), plan.build(seed)
+    namespace: dict[str, Any] = {}
+    torch.manual_seed(seed)
+    exec(plan.source(), namespace)
+    one, other, printed = tensors(model), tensors(again), tensors(namespace["model"])
+    assert list(one) == list(other) == list(printed)
+    assert all(torch.equal(one[key], other[key]) and torch.equal(one[key], printed[key]) for key in one)
+    assert repr(model) == repr(namespace["model"])
+
+
+Seen = tuple[str, Mapping[str, Any], str, str | None, tuple[Any, ...]]
+
+
+def seen(layers: tuple[Layer, ...]) -> tuple[Seen, ...]:
+    return tuple((x.component.name, dict(x.params), x.name, x.block, seen(x.children)) for x in layers)
+
+
+@few
+@given(deep())
+def test_a_tree_of_layers_comes_back_from_its_yaml(tree: Tree) -> None:
+    stack, problems = parse(tree[0])
+    if problems:
+        return
+    again, more = parse(yaml.safe_load(yaml.safe_dump(stack.as_dict())))
+    assert more == []
+    assert seen(again.layers) == seen(stack.layers)

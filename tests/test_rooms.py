@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": FOUNDATION | {"data"},
     "verify": FOUNDATION | {"config", "settings", "architecture", "training"},
     "training": FOUNDATION | {"architecture", "data", "records"},
-    "schema": FOUNDATION | {"architecture", "settings", "training"},
+    "schema": FOUNDATION | {"architecture"},
     "sweeps": {"errors", "config", "verify"},
     "api": {"errors", "config", "verify", "architecture", "training", "records"},
     "cli": {"errors", "version", "config", "verify", "architecture", "training", "records", "sweeps", "schema"},

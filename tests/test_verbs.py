@@ -106,7 +106,7 @@ class TestLayers:
         assert capsys.readouterr().err == f"{told}\n1 problem; nothing was run\n"
 
 
-@pytest.mark.parametrize("option", [[], ["--blocks"]])
+@pytest.mark.parametrize("option", [[], ["model"], ["blocks"]])
 def test_the_schema_is_json(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", *option]) == 0
     assert json.loads(capsys.readouterr().out)["$schema"] == "http://json-schema.org/draft-07/schema#"
@@ -136,7 +136,7 @@ class TestFromPython:
             ("nets_nowhere:Net", "error: --from-python: there is no module 'nets_nowhere'"),
             ("{}:Nett", "error: --from-python: '{}' has no 'Nett'; did you mean 'Net'?"),
             ("{}", "error: --from-python must be module:object, such as torchvision.models:resnet18, not '{}'"),
-            ("{}:number", "error: --from-python: '{}:number' is no torch.nn.Module but of type int"),
+            ("{}:number", "error: {}:number: it is no torch.nn.Module but of type int"),
             ("{}:broken", "error: --from-python: calling '{}:broken' failed: ValueError: out of paper"),
             ("{}:Einsum", "error: {}:Einsum: forward calls torch.einsum"),
         ],
@@ -146,3 +146,90 @@ class TestFromPython:
     ) -> None:
         assert main(["code", "--from-python", what.format(nets), "--input", "4"]) == 2
         assert capsys.readouterr().err == f"{told.format(nets)}\n1 problem; nothing was run\n"
+
+
+class TestAgainst:
+    def test_what_two_networks_have_otherwise_is_shown(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check", "model=net", "--against", "tudui"]) == 0
+        printed = capsys.readouterr().out
+        one, other = (cnnexp.plan(name).totals for name in ("tudui", "net"))
+        assert printed.startswith("tudui → net\n")
+        assert f"{one.parameters:,} → {other.parameters:,}" in printed
+        assert f"{one.multiply_adds:,} → {other.multiply_adds:,}" in printed
+
+    def test_values_of_the_model_are_not_meant_for_the_other(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check", "model.activation=relu", "--against", "tudui", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        added = [row["type"][1] for row in told["layers"] if row["type"][0] is None]
+        assert added == ["ReLU"] * 3
+
+    def test_an_override_can_be_the_other(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check", "model.activation=relu", "--against", "model.activation=Tanh"]) == 0
+        assert capsys.readouterr().out.count("Tanh → ReLU") == 3
+
+    def test_the_same_network_is_the_same(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check", "--against", "tudui"]) == 0
+        assert "have the same layers" in capsys.readouterr().out
+
+    def test_a_network_that_does_not_fit_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check", "--against", "nett"]) == 2
+        assert "did you mean 'net'?" in capsys.readouterr().err
+
+
+class TestAdvice:
+    def test_check_gives_advice_with_its_place_and_does_not_refuse(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        file = tmp_path / "conf" / "model" / "mine.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(
+            "width: 4\n"
+            "layers:\n"
+            "  - {type: Conv2d, out_channels: 4, kernel_size: 3}\n"
+            "  - BatchNorm2d\n"
+            "  - Flatten\n"
+            '  - {type: Linear, out_features: "${data.num_classes}"}\n'
+        )
+        assert main(["check", "model=mine"]) == 0
+        told = capsys.readouterr().out.partition("\n\nadvice: ")[2]
+        assert told.startswith(
+            "conf/model/mine.yaml:1:1 [unused-variable] variable 'width': nothing refers to it, so changing it "
+            "changes nothing\n"
+            "  hint: take it out, or write ${model.width} where its value belongs\n"
+            "advice: conf/model/mine.yaml:3:5 [bias-before-norm] layers[0] Conv2d: its bias is taken away again by "
+            "layers[1] BatchNorm2d, which subtracts the mean of every channel\n"
+            "  hint: set bias: false\n"
+            "advice: conf/model/mine.yaml:6:5 [heavy-layer] layers[3] Linear: "
+        )
+        assert main(["check", "model=mine", "+model.no_advice=[bias-before-norm, unused_variable]", "--json"]) == 0
+        assert [a["code"] for a in json.loads(capsys.readouterr().out)["advice"]] == ["heavy-layer"]
+
+    def test_an_alias_of_yaml_is_a_use(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        file = tmp_path / "conf" / "model" / "mine.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(
+            "size: &size 3\nlayers:\n  - {type: Conv2d, out_channels: 4, kernel_size: *size, bias: false}\n  - ReLU\n"
+        )
+        assert main(["check", "model=mine", "task=none"]) == 0
+        assert "unused-variable" not in capsys.readouterr().out
+
+    def test_the_list_names_every_code(self, capsys: pytest.CaptureFixture[str]) -> None:
+        from cnnexp.architecture.advice import RULES
+
+        assert main(["check", "--advice"]) == 0
+        assert set(RULES) <= set(capsys.readouterr().out.splitlines())
+
+    def test_a_code_that_there_is_not_is_a_problem(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check", "+model.no_advice=[onelayr]"]) == 2
+        assert capsys.readouterr().err == (
+            "error: override '+model.no_advice=[onelayr]': no_advice[0]: there is no advice 'onelayr'; did you mean "
+            "'one-layer'?\n1 problem; nothing was run\n"
+        )
+
+    def test_a_plan_gives_advice_too(self) -> None:
+        plan = cnnexp.plan("tudui")
+        assert [a.code for a in plan.advice] == ["one-layer"]

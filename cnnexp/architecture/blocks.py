@@ -6,8 +6,8 @@ stands. Every value keeps the place where it was written, so that a problem is l
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +18,9 @@ from cnnexp.errors import Path, Problem, closest, did_you_mean, normalised
 REQUIRED = "???"
 """The default of a parameter that every user of a block must give, as Hydra writes a missing value."""
 
-_NAME = re.compile(r"[A-Za-z_]\w*")
 _KEYS = ("params", "layers")
 _OWN = ("type", "name")
+_MOST, _DEEPEST = 10_000, 100  # values and levels of what a name stands for; as much as a file may hold
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,24 @@ def closed(written: Written, label: str = "") -> Any:
     """A value with all names in it replaced, all the way down.
 
     Raises:
-        Unbound: a name stands for nothing.
+        Unbound: a name stands for nothing, or the value becomes too large.
     """
+    return _spelt_out(written, label, itertools.count(), 0)
+
+
+def _spelt_out(written: Written, label: str, counter: Iterator[int], depth: int) -> Any:
     found = resolve(written, label)
-    value = found.value
+    if next(counter) >= _MOST or depth > _DEEPEST:
+        state = f"has more than {_MOST:,} values" if depth <= _DEEPEST else f"holds values more than {_DEEPEST} deep"
+        text = f"{label.split(' › ')[0]}: {state}, names spelt out"
+        raise Unbound(Problem("too-large", found.path, text))
+    value, deeper = found.value, depth + 1
     if isinstance(value, Mapping):
-        return {k: closed(Written(v, (*found.path, k), found.scope), label) for k, v in value.items()}
+        inside = {k: Written(v, (*found.path, k), found.scope) for k, v in value.items()}
+        return {k: _spelt_out(v, label, counter, deeper) for k, v in inside.items()}
     if isinstance(value, (list, tuple)):
-        return [closed(Written(v, (*found.path, i), found.scope), label) for i, v in enumerate(value)]
+        items = [Written(v, (*found.path, i), found.scope) for i, v in enumerate(value)]
+        return [_spelt_out(item, label, counter, deeper) for item in items]
     return value
 
 
@@ -149,7 +159,7 @@ def _misdefined(name: Any, body: Any, types: Mapping[str, object], others: Mappi
     label = f"block '{name}'"
     if body is None:
         return []
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not name.isidentifier():
         return [Problem("bad-name", path, f"{label}: a block's name must be a word of letters, digits and underscores")]
     if taken := types.get(normalised(name)):
         text = f"{label}: the name is taken by the layer type {taken}"
@@ -169,7 +179,7 @@ def _misdefined(name: Any, body: Any, types: Mapping[str, object], others: Mappi
         text = f"{label}: 'params' must be a mapping of names to defaults, not {kinds.shown(params)}"
         found.append(Problem("not-a-mapping", (*path, "params"), text, "write ??? where every user must give a value"))
     for key in params if isinstance(params, Mapping) else ():
-        if not isinstance(key, str) or not _NAME.fullmatch(key) or key in _OWN:
+        if not isinstance(key, str) or not key.isidentifier() or key in _OWN:
             text = f"{label}: '{key}' cannot be the name of a parameter"
             found.append(Problem("bad-name", (*path, "params", key), text, "take a word other than type and name"))
     if not isinstance(layers, (list, tuple)) and not is_name(layers):
@@ -192,7 +202,8 @@ def bind(
         label: how messages name the use.
 
     Returns:
-        the scope (None when it cannot be read any further), the values of all parameters without names, and all problems.
+        the scope (None when it cannot be read any further), the values of all parameters without names, and all
+        problems.
     """
     path, chain = use.path, (*use.scope.blocks, block.name)
     if block.name in use.scope.blocks:

@@ -1,7 +1,7 @@
 """The modules that a stack needs beside torch's own layers, and the composite types that a stack may name.
 
-A composite is an entry that holds other entries. `Sequential` and `Repeat` build torch's own `nn.Sequential`; the classes
-here are what torch lacks. `source.py` prints them as they stand, so that they import torch alone.
+A composite is an entry that holds other entries. `Sequential` and `Repeat` build torch's own `nn.Sequential`; the
+classes here are what torch lacks. `source.py` prints them as they stand, so that they import torch alone.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from cnnexp.errors import Path, Problem, closest, did_you_mean, normalised
 
 _TAKEN = frozenset(dir(nn.Sequential()))
 _NOTHING = "Identity stands for no layer at all"
+_DEEPEST = 64  # layers inside one another; Python's own limit is not far beyond
 SEQUENTIAL = COMPOSITES.entries["Sequential"]
 
 
@@ -51,6 +52,7 @@ class Reader:
         self.defined = {normalised(name) for name in defined}
         self.problems: list[Problem] = []
         self.count = 0
+        self._depth = 0
 
     def sequence(self, written: Written, label: str) -> tuple[tuple[Layer, ...], bool]:
         """The entries of a list up to the first that cannot be understood, and whether all could be.
@@ -90,6 +92,16 @@ class Reader:
         self.count += 1
         if self.count > MOST:
             return None
+        if self._depth == _DEEPEST:
+            text = f"{label.split(' › ')[0]}: more than {_DEEPEST} layers stand inside one another"
+            self.problems.append(Problem("too-deep", written.path, text))
+            return None
+        self._depth += 1
+        layer = self._entry(written, label, position, names)
+        self._depth -= 1
+        return layer
+
+    def _entry(self, written: Written, label: str, position: str, names: dict[str, str] | None) -> Layer | None:
         try:
             found = resolve(written, label)
             mapping = found.value if isinstance(found.value, Mapping) else {"type": found.value}
@@ -136,7 +148,10 @@ class Reader:
         given = self._given(found, label) if isinstance(found.value, Mapping) else _Given({}, {}, True)
         plain = dict(given.values) if isinstance(found.value, Mapping) else found.value
         catalog = catalog_of(kind) if isinstance(kind, str) else LAYERS
-        component, params, problems = catalog.parse(plain, path, label, extra=("name",), optional=inferable)
+        lost = [k for k in found.value if k not in given.values] if isinstance(found.value, Mapping) else []
+        component, params, problems = catalog.parse(
+            plain, path, label, extra=("name",), optional=lambda known: [*inferable(known), *lost]
+        )
         if component is None:
             self.problems += _moved([self._meant(p, kind) for p in problems], path, given.origins)
             return None
@@ -203,7 +218,9 @@ class Reader:
         self.problems += _moved(problems, found.path, given.origins)
         good, _ = _recovered(component, params, {str(p.path[-1]) for p in problems})
         name = self._name(given, found, position, names, label)
+        before = self.count
         children, whole = self._inside(component, found, label)
+        self.count += (self.count - before) * (good.get("times", 1) - 1)
         whole &= given.whole and not problems
         good = component.convert(good)
         return Layer(component, MappingProxyType(good), name, found.path, label, given.origins, children, None, whole)
@@ -213,15 +230,14 @@ class Reader:
         holding = STRUCTURE[component.name]
         keys = [*holding, *component.parameters]
         known = {k: v for k, v in params.items() if k in component.parameters}
-        problems = component.check(known, found.path, label)
-        near = {str(k): did_you_mean(str(k), keys) for k in params if k not in known}
+        near = {str(k): closest(str(k), keys) for k in params if k not in known}
+        problems = component.check(known, found.path, label, optional=[*filter(None, near.values()), *found.value])
         for key, meant in near.items():
             hint = None if meant else f"{component.name} takes {', '.join(keys)}"
-            text = f"{label}: unknown parameter '{key}'{meant}"
+            text = f"{label}: unknown parameter '{key}'{did_you_mean(key, keys)}"
             problems.append(Problem("unknown-parameter", (*found.path, key), text, hint))
         for key in holding:
-            misspelt = f"; did you mean '{key}'?" in near.values()
-            if key not in found.value and key != "shortcut" and not misspelt:
+            if key not in found.value and key != "shortcut" and key not in near.values():
                 problems.append(Problem("missing-parameter", found.path, f"{label}: '{key}' is missing"))
         return problems
 
@@ -254,7 +270,7 @@ class Reader:
         found = self._as_list(written, label, "branches")
         if found is None:
             return (), False
-        names: dict[str, str] = {}
+        names = dict.fromkeys(COMPOSITES.entries["Parallel"].parameters, "Parallel itself")
         branches = [
             self._one_or_more(branch, f"{label} › branches[{index}]", str(position), names)
             for position, (index, branch) in enumerate(self._present(found))
@@ -279,7 +295,7 @@ class Reader:
             return None
         if not isinstance(found.value, (list, tuple)):
             return self.entry(written, label, position, names)
-        if not found.value:
+        if not self._present(found):
             text = f"{label} is empty"
             self.problems.append(Problem("no-layers", found.path, text, _NOTHING))
             return None
@@ -302,12 +318,11 @@ class Reader:
         except Unbound as unbound:
             self.problems.append(unbound.problem)
             return None
-        if isinstance(found.value, (list, tuple)) and found.value:
+        listed = isinstance(found.value, (list, tuple))
+        if listed and self._present(found):
             return found
-        state = (
-            "is empty" if isinstance(found.value, (list, tuple)) else f"must be a list, not {kinds.shown(found.value)}"
-        )
-        hint = _NOTHING if state == "is empty" else None
+        state = "is empty" if listed else f"must be a list, not {kinds.shown(found.value)}"
+        hint = _NOTHING if listed else None
         self.problems.append(Problem("no-layers", found.path, f"{label}: '{key}' {state}", hint))
         return None
 

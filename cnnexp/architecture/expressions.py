@@ -6,6 +6,7 @@ becomes a parameter of it.
 
 from __future__ import annotations
 
+import bisect
 import builtins
 import itertools
 import keyword
@@ -25,13 +26,7 @@ OWN = (Residual, Parallel, Unpool, Slice)
 _WIDTH = 100
 _STEP = "    "
 _RESERVED = {
-    "nn",
-    "ops",
-    "torch",
-    "model",
-    "OrderedDict",
-    "Tensor",
-    "i",
+    *("nn", "ops", "torch", "model", "OrderedDict", "Tensor", "fnmatchcase", "load_file", "i", "_"),
     *(cls.__name__ for cls in OWN),
     *dir(builtins),
 }
@@ -114,12 +109,11 @@ def expression(layer: PlannedLayer) -> Expression:
     if not layer.composite:
         return construct(layer)
     values: dict[str, str] = {k: text(k, v) for k, v in layer.params.items()}
-    parts = tuple((child.name, expression(child)) for child in layer.children)
-    if layer.component.name == "Repeat":
+    parts, kind = tuple((child.name, expression(child)) for child in layer.children), layer.component.name
+    if kind == "Repeat":
         return Nest("Repeat", tuple(_copies([part for _, part in parts])), Call("nn.Sequential", {}))
     if layer.block is not None:
         return Use(layer.block, values, Nest("Sequential", parts, Call("nn.Sequential", {})))
-    kind = layer.component.name
     callee = "nn.Sequential" if kind == "Sequential" else kind
     defaults = {k: text(k, p.default) for k, p in layer.component.parameters.items() if not p.required}
     return Nest(kind, parts, Call(callee, values, 0, defaults))
@@ -129,11 +123,18 @@ def _copies(parts: Sequence[Expression]) -> Iterator[tuple[str, Expression]]:
     """The copies of a `Repeat` in as few loops as possible; the first ones may differ in what arrives."""
     at = 0
     while at < len(parts):
-        count = 1
-        while at + count < len(parts) and _together(parts[at : at + count + 1]):
-            count += 1
+        count = _reach(parts[at:])
         yield str(at), Copies(_together(parts[at : at + count]) or parts[at], str(count))
         at += count
+
+
+def _reach(parts: Sequence[Expression]) -> int:
+    """How many of these, from the first, go together; where a number of them does, any fewer do."""
+    beyond = 2
+    while beyond <= len(parts) and _together(parts[:beyond]):
+        beyond *= 2
+    more = range(beyond // 2 + 1, min(beyond, len(parts) + 1))
+    return beyond // 2 + bisect.bisect_left(more, True, key=lambda n: _together(parts[:n]) is None)
 
 
 def _together(parts: Sequence[Expression]) -> Expression | None:
@@ -160,8 +161,7 @@ def _progress(column: Sequence[str]) -> str | Steps | None:
 
 def _loops(node: Expression) -> bool:
     """Whether an expression has a loop of its own."""
-    if isinstance(node, Use):
-        return _loops(node.body)
+    node = node.body if isinstance(node, Use) else node
     return isinstance(node, Copies) or (isinstance(node, Nest) and any(_loops(part) for _, part in node.parts))
 
 
@@ -202,6 +202,11 @@ def text(name: str, value: Any) -> str:
     """A parameter's value as Python writes it."""
     if name == "dtype" and value in DTYPES:
         return f"torch.{value}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{text('', k)}: {text('', v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
+        items = ", ".join(text("", v) for v in value)
+        return f"[{items}]" if isinstance(value, list) else f"({items}{',' if len(value) == 1 else ''})"
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
     plain = isinstance(value, str) and value.isprintable() and '"' not in value and "\\" not in value

@@ -136,8 +136,9 @@ def _wrong_dim(layer: Layer, shape: Shape, earlier: Sequence[Placed]) -> Problem
             limits = f"{name} must be between {-rank} and {rank - 1}, not {value}"
             text = f"{layer.label}: {limits}: batch and {times(shape)} arrive from {_origin(earlier)}"
             return Problem("bad-value", layer.place(name), text)
-    dim = layer.params.get("dim", 1)
-    if layer.component.name in ("Slice", "Unflatten") and isinstance(dim, int) and dim % rank == 0:
+    dim, sizes = layer.params.get("dim", 1), layer.params.get("unflattened_size", ())
+    cuts = layer.component.name == "Slice" or (layer.component.name == "Unflatten" and sizes[:1] != (-1,))
+    if cuts and isinstance(dim, int) and dim % rank == 0:
         text = f"{layer.label}: would merge or split the samples of a batch; dimension 0 is the batch"
         return Problem("batch-lost", layer.place("dim"), text, "count the dimensions from 1")
     return None

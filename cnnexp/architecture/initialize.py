@@ -5,14 +5,14 @@
       - {match: "features*", from: outputs/runs/RUN}
     freeze: ["features*"]
 
-A pattern is a layer type, the name of a block, or the dotted name of a layer with `*` for any text; what stands inside a
-layer that matches, matches too. Rules are followed in order, the last word counts.
+A pattern is a layer type, the name of a block, or the dotted name of a layer with `*` for any text; what stands inside
+a layer that matches, matches too. Rules are followed in order, the last word counts.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +31,11 @@ def _initialisers() -> Catalog:
             name,
             function,
             frozenset({"generator"}),
-            {"std": Range(least=0), "sparsity": Range(least=0, most=1), "groups": Range(least=1)},
+            {
+                "std": Range(above=0) if name == "trunc_normal_" else Range(least=0),
+                "sparsity": Range(least=0, most=1),
+                "groups": Range(least=1),
+            },
         )
         for name, function in inspect.getmembers(nn.init, inspect.isfunction)
         if name.endswith("_") and not name.startswith("_")
@@ -104,8 +108,22 @@ def _rule(entry: Any, index: int) -> tuple[Init | None, list[Problem]]:
         component, params, found = INITIALISERS.parse(entry[key], (*path, str(key)), f"{label} {key}")
         problems += found
         if component is not None and not found:
+            problems += _bounds(component, params, (*path, str(key)), f"{label} {key} {component.name}")
             fills[str(key)] = (component, MappingProxyType(component.convert(params)))
     return (None if problems else Init(match, MappingProxyType(fills), source, path)), problems
+
+
+def _bounds(component: Component, params: Mapping[str, Any], path: Path, label: str) -> Iterator[Problem]:
+    """The problems of a range to draw from, which torch meets only where there is memory."""
+    values = {name: p.default for name, p in component.parameters.items()} | dict(params)
+    if component.name not in ("uniform_", "trunc_normal_"):
+        return
+    a, b = values["a"], values["b"]
+    if a > b:
+        yield Problem("bad-value", (*path, "b"), f"{label}: b (={b}) must be at least a (={a})")
+    elif "mean" in values and not a - 2 * values["std"] <= values["mean"] <= b + 2 * values["std"]:
+        text = f"{label}: mean (={values['mean']}) must be within two std of the range from a (={a}) to b (={b})"
+        yield Problem("bad-value", (*path, "mean"), text)
 
 
 def parse_freeze(value: Any) -> tuple[tuple[str, ...], list[Problem]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from cnnexp.architecture.fitting import Shape, times
@@ -12,8 +11,11 @@ from cnnexp.architecture.plan import PlannedLayer
 from cnnexp.architecture.stack import Layer
 from cnnexp.errors import Problem
 
-_PASSING = ("Identity", "Flatten", "Unflatten", "Slice", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d")
-"""Layers whose output can be the memory of their input."""
+_PASSING = (
+    *("Identity", "Flatten", "Unflatten", "Slice", "Permute", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d"),
+    *("AlphaDropout", "FeatureAlphaDropout", "StochasticDepth", "DropBlock2d", "DropBlock3d"),
+)
+"""Layers whose output can be the memory of their input, at the latest when the network is used."""
 
 
 def unequal(layer: Layer, arriving: Shape, body: Shape, shortcut: Shape) -> Problem:
@@ -48,12 +50,18 @@ def merge(layer: Layer, batches: Sequence[Tensor]) -> Tensor | Problem:
         limits = f"dim must be between 1 and {batches[0].dim() - 1}, not {dim}"
         text = f"{layer.label}: {limits}: batch and {times(shapes[0])} are joined"
         return Problem("bad-value", layer.place("dim"), text, "dimension 0 is the batch")
-    for child, shape in zip(layer.children, shapes, strict=True):
-        if not _fit(how, dim, shapes[0], shape):
-            return _apart(layer, child, how, dim, shapes[0], shape)
-    if how == "concat":
-        return torch.cat(list(batches), dim)
-    return sum(batches[1:], batches[0])  # on the meta device only the shape of it is worked out
+    for number, shape in enumerate(shapes):
+        if unlike := [n for n in range(number) if not _fit(how, dim, shapes[n], shape)]:
+            return _apart(layer, unlike[0], number, shapes)
+    return batches[0].new_empty((batches[0].shape[0], *_joined(how, dim, shapes)))
+
+
+def _joined(how: str, dim: int, shapes: Sequence[Shape]) -> Shape:
+    """The shape of branches that fit; torch's own way to find it would import its compiler."""
+    if how != "concat":
+        return tuple(map(max, zip(*shapes, strict=True)))
+    along = (dim if dim >= 0 else dim + len(shapes[0]) + 1) - 1
+    return tuple(sum(s[i] for s in shapes) if i == along else size for i, size in enumerate(shapes[0]))
 
 
 def _fit(how: str, dim: int, one: Shape, other: Shape) -> bool:
@@ -66,16 +74,16 @@ def _fit(how: str, dim: int, one: Shape, other: Shape) -> bool:
     return all(a == b or 1 in (a, b) for _, (a, b) in pairs)
 
 
-def _apart(layer: Layer, child: Layer, how: str, dim: int, one: Shape, other: Shape) -> Problem:
-    first = layer.children[0].label.removeprefix(f"{layer.label} › ")
-    this = child.label.removeprefix(f"{layer.label} › ")
+def _apart(layer: Layer, earlier: int, later: int, shapes: Sequence[Shape]) -> Problem:
+    how, dim = layer.params.get("merge", "concat"), layer.params.get("dim", 1)
+    first, this = (layer.children[n].label.removeprefix(f"{layer.label} › ") for n in (earlier, later))
     rule = {
         "concat": f"to be concatenated along dimension {dim} they must agree in all others",
         "add": "to be added they must be equal",
         "multiply": "to be multiplied they must be equal",
     }[how]
-    text = f"{layer.label}: {first} gives {times(one)}, but {this} gives {times(other)}; {rule}"
-    return Problem("cannot-merge", child.path, text)
+    text = f"{layer.label}: {first} gives {times(shapes[earlier])}, but {this} gives {times(shapes[later])}; {rule}"
+    return Problem("cannot-merge", layer.children[later].path, text)
 
 
 def not_undone(layer: Layer, pooled: Shape, leaving: Shape) -> Problem:
@@ -90,7 +98,7 @@ def overwritten(layer: Layer, planned: Sequence[PlannedLayer]) -> Iterator[Probl
 
     torch adds or multiplies what is left of the input without a word.
     """
-    for branch in planned:
+    for branch in planned if len(planned) > 1 or layer.component.name == "Residual" else ():
         for leaf in _leaves(branch):
             if leaf.params.get("inplace") is True:
                 text = f"{leaf.label}: inplace must be false here: {layer.label} needs the same input once more"
@@ -101,8 +109,11 @@ def overwritten(layer: Layer, planned: Sequence[PlannedLayer]) -> Iterator[Probl
 
 
 def _leaves(layer: PlannedLayer) -> Iterator[PlannedLayer]:
-    if not layer.composite:
-        yield layer
-    elif layer.component.name in ("Sequential", "Repeat"):
+    """What works on an input one after another; a composite that joins branches makes memory of its own."""
+    kind = layer.component.name
+    alone = kind == "Parallel" and len(layer.children) == 1
+    if kind in ("Sequential", "Repeat") or alone:
         for child in layer.children:
             yield from _leaves(child)
+    if not (kind in ("Sequential", "Repeat") or (alone and layer.params.get("merge", "concat") != "concat")):
+        yield layer

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cnnexp import kinds
+from cnnexp.architecture.advice import unknown_codes
 from cnnexp.architecture.blocks import Scope, Written, define
 from cnnexp.architecture.catalog import LAYERS
 from cnnexp.architecture.composites import COMPOSITES, MOST
@@ -36,20 +37,25 @@ def parse(model: Any) -> tuple[Stack, list[Problem]]:
     blocks, problems = define(model.get("blocks"), types)
     init, ill = parse_init(model.get("init"))
     freeze, unclear = parse_freeze(model.get("freeze"))
-    problems += [*ill, *unclear]
+    problems += [*ill, *unclear, *unknown_codes(model.get("no_advice"))]
     entries = model.get("layers")
     if not isinstance(entries, (list, tuple)):
         return nothing, [*problems, _no_list(model)]
     if not any(entry is not None for entry in entries):
         text = "'layers' is empty: a network needs at least one layer"
         return nothing, [*problems, Problem("no-layers", ("layers",), text)]
-    reader = Reader(blocks, set(map(str, model.get("blocks") or ())))
+    reader = Reader(blocks, _defined(model.get("blocks")))
     layers, whole = reader.sequence(Written(entries, ("layers",), Scope()), "layers")
     if reader.count > MOST:
         text = f"the network has more than {MOST:,} layers, blocks and repetitions spelt out"
         return nothing, [*problems, *reader.problems, Problem("too-many-layers", ("layers",), text)]
     raw = {key: model[key] for key in _LANGUAGE if model.get(key)}
     return Stack(layers, whole, init, freeze, MappingProxyType(raw)), [*problems, *reader.problems]
+
+
+def _defined(raw: Any) -> set[str]:
+    """The names of all blocks, also of those whose definition cannot be read; null is none."""
+    return {str(name) for name, body in raw.items() if body is not None} if isinstance(raw, Mapping) else set()
 
 
 def _no_list(model: Mapping[str, Any]) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from cnnexp.architecture.measures import Field
 from cnnexp.architecture.start import Start
 from cnnexp.components import Component
 from cnnexp.errors import Path
+
+if TYPE_CHECKING:
+    from cnnexp.architecture.advice import Advice
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,21 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class Use:
+    """What a network is used for, as far as advice asks.
+
+    Arguments:
+        loss: the name of the loss class, such as `CrossEntropyLoss`; None where it is not known.
+        unused: the key paths of the model's variables that nothing refers to.
+        no_advice: the codes of advice that is not wanted.
+    """
+
+    loss: str | None = None
+    unused: tuple[Path, ...] = ()
+    no_advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """A shape-checked network.
 
@@ -93,6 +111,7 @@ class Plan:
         dtype: the dtype of the samples, such as `float32`.
         whole: whether every layer of the stack is in it.
         start: how the weights begin, and which of them do not learn.
+        use: what the network is used for.
     """
 
     layers: tuple[PlannedLayer, ...]
@@ -100,6 +119,7 @@ class Plan:
     dtype: str = "float32"
     whole: bool = True
     start: Start = field(default_factory=Start)
+    use: Use = Use()
 
     @property
     def output_shape(self) -> Shape:
@@ -110,6 +130,13 @@ class Plan:
     def totals(self) -> Totals:
         """Parameters and multiply-adds of the whole network."""
         return Totals(sum(x.parameters for x in self.layers), sum(x.multiply_adds for x in self.layers))
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """What is not wrong and yet hardly meant, in the order of the layers; key paths begin in the model mapping."""
+        from cnnexp.architecture.advice import advise
+
+        return advise(self, self.use.loss, self.use.unused, self.use.no_advice)
 
     def walk(self) -> Iterator[tuple[int, str, PlannedLayer]]:
         """Every layer, composites before what stands inside them: depth, dotted name and layer."""

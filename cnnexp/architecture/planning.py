@@ -179,9 +179,18 @@ class _Pass:
         return self.sequence(layer.children, flow, before)
 
     def _repeat(self, layer: Layer, flow: _Flow, before: Sequence[PlannedLayer]) -> _Way:
-        """Copies one after another; only the first ones can have problems of their own."""
-        copies = [_copy(layer, child, number) for child in layer.children for number in range(layer.params["times"])]
-        return self.sequence(copies, flow, before)
+        """Copies one after another; what is wrong with a copy is not told of the later ones again."""
+        planned: list[PlannedLayer] = []
+        told = len(self.problems)
+        for child in layer.children:
+            for number in range(layer.params.get("times", 1)):  # it is missing where it was wrong
+                known, before_it = {(p.code, p.path) for p in self.problems[told:]}, len(self.problems)
+                way = self.sequence([_copy(layer, child, number)], flow, [*before, *planned])
+                self.problems[before_it:] = [p for p in self.problems[before_it:] if (p.code, p.path) not in known]
+                planned, flow = [*planned, *way.layers], way.flow
+                if not way.whole:
+                    return _Way(tuple(planned), flow, whole=False)
+        return _Way(tuple(planned), flow, whole=True)
 
     def _residual(self, layer: Layer, flow: _Flow, before: Sequence[PlannedLayer]) -> _Way:
         ways = [self.sequence([child], flow, before) for child in layer.children]
@@ -192,6 +201,7 @@ class _Pass:
         body, shortcut = ways[0].flow, ways[1].flow if len(ways) > 1 else flow
         if body.shape != shortcut.shape:
             self.problems.append(joining.unequal(layer, flow.shape, body.shape, shortcut.shape))
+            return _Way(planned, body, whole=True)  # so that what is wrong further down is found as well
         return _Way(planned, _Flow(body.batch, measures.joined([body.field, shortcut.field])), whole=True)
 
     def _parallel(self, layer: Layer, flow: _Flow, before: Sequence[PlannedLayer]) -> _Way:

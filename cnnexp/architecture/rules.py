@@ -122,7 +122,7 @@ def _pooling(component: Component, values: Mapping[str, Any]) -> Iterator[Findin
 
 
 def no_pool_to_undo(component: Component, params: Mapping[str, Any]) -> tuple[str | None, str] | None:
-    """Why a layer cannot be the pool of an `Unpool`: the parameter at fault (or None) and a sentence; None if it can."""
+    """Why a layer cannot be the pool of an `Unpool`: the parameter at fault (or None) and a sentence; else None."""
     if not issubclass(component.cls, nn.modules.pooling._MaxPoolNd):
         return None, "only MaxPool1d, MaxPool2d and MaxPool3d remember where their values came from"
     if any(d != 1 for d in spread(params.get("dilation", 1), 1)):

@@ -43,10 +43,9 @@ def leaving(module: Any, arriving: Tensor) -> Any:
         sizes = _transposed(module, arriving) if type(module) in _TRANSPOSED else _convolved(module, arriving)
         return arriving.new_empty((arriving.shape[0], module.out_channels, *sizes), dtype=module.weight.dtype)
     if type(module) in _AVERAGING:
-        sizes = zip(spread(module.output_size, arriving.dim() - 2), arriving.shape[2:], strict=True)
-        return arriving.new_empty(
-            (*arriving.shape[:2], *(size if wanted is None else wanted for wanted, size in sizes))
-        )
+        wanted = spread(module.output_size, arriving.dim() - 2)
+        sizes = [size if w is None else w for w, size in zip(wanted, arriving.shape[2:], strict=True)]
+        return arriving.new_empty((*arriving.shape[:2], *sizes))
     if type(module) in _KEEPING and getattr(module, "eps", 1) > 0:
         return arriving.new_empty(arriving.shape)
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is None:

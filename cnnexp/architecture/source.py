@@ -109,7 +109,7 @@ def _drawing(step: Step, model: nn.Module) -> str:
         lacking = any(f"{name}.{key}" not in step.names for name in layers)
         lines += [f"if getattr(module, {text('key', key)}, None) is not None:", f"    {call}"] if lacking else [call]
     exact = all(isinstance(modules[n], tuple(kinds)) == (n in layers) for n in modules)
-    if alike == layers and exact and all(origin(kind) == "nn." for kind in kinds):
+    if alike == layers and exact and all(getattr(nn, kind.__name__, None) is kind for kind in kinds):
         wanted = [f"nn.{kind.__name__}" for kind in sorted(kinds, key=lambda k: k.__name__)]
         names = wanted[0] if len(wanted) == 1 else f"({', '.join(wanted)})"
         inside = "".join(f"        {line}\n" for line in lines)
@@ -123,8 +123,11 @@ def _loading(step: Step) -> str:
     file = text("file", str(step.file))
     safe = step.file is not None and step.file.suffix == ".safetensors"
     read = f"load_file({file})" if safe else f'torch.load({file}, map_location="cpu", weights_only=True)'
+    within = (
+        'if "state_dict" in weights:\n'
+        '    weights = {k.removeprefix("model."): v for k, v in weights["state_dict"].items()}\n'
+    )
     return (
-        f"weights = {read}\n"
-        'weights = {k.removeprefix("model."): v for k, v in weights.get("state_dict", weights).items()}\n'
+        f"weights = {read}\n{'' if safe else within}"
         f"model.load_state_dict({{k: weights[k] for k in {_names(step.names)}}}, strict=False)\n"
     )

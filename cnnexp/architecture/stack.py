@@ -100,7 +100,8 @@ def _inside(layer: Layer) -> dict[str, Any]:
         return {"branches": _entries(children)}
     if kind == "Repeat":
         (copy,) = children
-        together = copy.component.name == "Sequential" and copy.block is None
+        alone = len(copy.children) == 1 and copy.children[0].name == "0"  # then it would be the copy itself
+        together = copy.component.name == "Sequential" and copy.block is None and not alone
         return {"layers": _entries(copy.children) if together else [_entry(copy, copy.name)]}
     parts = {child.name: child for child in children}
     inside = {"layers": _entries(parts["layers"].children)}

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnexp import weights
+from cnnexp import weights as files
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.initialize import Init
+from cnnexp.components import Component
 from cnnexp.errors import Problem, did_you_mean, normalised
 
 _FEW = 5
@@ -98,7 +99,8 @@ def start(
         matched = [_matched(pattern, model, blocks) for pattern in rule.match]
         misses = [_no_match(p, rule.label, model, blocks) for p, m in zip(rule.match, matched, strict=True) if not m]
         problems += [Problem("no-match", (*rule.path, "match"), text) for text in misses]
-        layers = [name for name in _names(model) if any(name in m for m in matched)]
+        touched = {name for names in matched for name in names}
+        layers = [name for name in _names(model) if name in touched]
         if not misses:
             step, found = _loaded(rule, layers, model) if rule.source is not None else _filled(rule, layers, model)
             problems += found
@@ -106,10 +108,10 @@ def start(
     own = {name: name.rpartition(".")[0] for name, _ in model.named_parameters()}
     frozen = {}
     for index, pattern in enumerate(freeze):
-        layers = _matched(pattern, model, blocks)
-        frozen[pattern] = tuple(name for name, holder in own.items() if holder in layers or fnmatchcase(name, pattern))
+        touched = set(_matched(pattern, model, blocks))
+        frozen[pattern] = tuple(name for name, holder in own.items() if holder in touched or fnmatchcase(name, pattern))
         if not frozen[pattern]:
-            text = f"freeze: no layer with weights matches '{pattern}'" if layers else None
+            text = f"freeze: no layer with weights matches '{pattern}'" if touched else None
             text = text or _no_match(pattern, "freeze", model, blocks)
             problems.append(Problem("no-match", ("freeze", index), text))
     every = {name for names in frozen.values() for name in names}
@@ -131,7 +133,8 @@ def _matched(pattern: str, model: nn.Module, blocks: Mapping[str, str]) -> list[
             for name, module in modules.items()
             if wanted in (normalised(type(module).__name__), normalised(blocks.get(name, "")))
         }
-    return [name for name in modules if any(name == root or name.startswith(f"{root}.") for root in roots)]
+    parts = {name: name.split(".") for name in modules}
+    return [name for name, at in parts.items() if any(".".join(at[: n + 1]) in roots for n in range(len(at)))]
 
 
 def _no_match(pattern: str, label: str, model: nn.Module, blocks: Mapping[str, str]) -> str:
@@ -141,7 +144,7 @@ def _no_match(pattern: str, label: str, model: nn.Module, blocks: Mapping[str, s
 
 
 def _filled(rule: Init, layers: Sequence[str], model: nn.Module) -> tuple[Step, list[Problem]]:
-    """A rule that draws weights, tried on tensors without memory."""
+    """A rule that draws weights, tried on small stand-ins for them."""
     names: list[str] = []
     failed: dict[str, list[str]] = {}
     for layer in layers:
@@ -150,11 +153,9 @@ def _filled(rule: Init, layers: Sequence[str], model: nn.Module) -> tuple[Step, 
             if key not in own:
                 continue
             names.append(f"{layer}.{key}")
-            try:
-                component.cls(own[key], **params)
-            except Exception as error:  # torch refuses in many ways; each is the config's problem
-                shape = times(tuple(own[key].shape))
-                failed.setdefault(key, []).append(f"{layer}.{key} ({shape}): {_said(error)}")
+            shape = tuple(own[key].shape)
+            if refusal := _refusal(component, params, shape):
+                failed.setdefault(key, []).append(f"{layer}.{key} ({times(shape)}): {refusal}")
     problems = []
     for key, complaints in failed.items():
         more = f"; nor on {len(complaints) - 1} more" if len(complaints) > 1 else ""
@@ -168,25 +169,38 @@ def _filled(rule: Init, layers: Sequence[str], model: nn.Module) -> tuple[Step, 
     return Step(rule, tuple(names)), problems
 
 
-def _said(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
+def _refusal(component: Component, params: Mapping[str, Any], shape: tuple[int, ...]) -> str | None:
+    """What torch says to an initialiser for weights of this shape, or None; torch's generator is left as it was.
+
+    What it says depends on the first size and on how many there are, so that the others are kept small. On the meta
+    device it would import its compiler.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            component.cls(torch.empty((*shape[:1], *(min(size, 2) for size in shape[1:]))), **params)
+        except Exception as error:  # torch refuses in many ways; each is the config's problem
+            return str(error).strip().split("\n")[0].rstrip(".")
+    return None
 
 
 def _loaded(rule: Init, layers: Sequence[str], model: nn.Module) -> tuple[Step, list[Problem]]:
     """A rule that loads weights: every name and shape that does not fit is a problem."""
     place = (*rule.path, "from")
     try:
-        found = weights.read(str(rule.source))
-    except weights.UnreadableWeights as error:
+        found = files.read(str(rule.source))
+    except files.UnreadableWeights as error:
         return Step(rule, ()), [Problem("bad-weights", place, f"{rule.label}: {error}")]
     chosen = set(layers)
     own = {k: v for k, v in model.state_dict().items() if k.rpartition(".")[0] in chosen}
+    if not own:
+        text = f"{rule.label}: no layer that matches has weights"
+        return Step(rule, ()), [Problem("no-match", (*rule.path, "match"), text)]
     wrong = list(_differences(rule, own, found))
     problems = [Problem("bad-weights", place, f"{rule.label}: {text}") for text in wrong[:_FEW]]
     if len(wrong) > _FEW:
         problems.append(Problem("bad-weights", place, f"{rule.label}: {len(wrong) - _FEW} more weights do not fit"))
     names = tuple(name for name in own if name in found)
-    return Step(rule, names, {name: found[name] for name in names}, weights.file(str(rule.source))), problems
+    return Step(rule, names, {name: found[name] for name in names}, files.file(str(rule.source))), problems
 
 
 def _differences(rule: Init, own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from cnnexp import tables
@@ -29,7 +29,22 @@ def table(plan: Plan) -> str:
         grid.add_row(name, what, times(layer.output_shape), *numbers)
     totals = plan.totals
     summary = f"{totals.parameters:,} parameters, {totals.multiply_adds:,} multiply-adds per sample"
-    return f"{tables.text(grid)}\n\n{summary}"
+    return "\n".join([tables.text(grid), "", summary, *_beginnings(plan)])
+
+
+def _beginnings(plan: Plan) -> Iterator[str]:
+    """A line for each rule that sets or freezes weights."""
+    for step in plan.start.steps:
+        how = ", ".join(f"{key} by {component.name}" for key, (component, _) in step.rule.fills.items())
+        how = how or f"loaded from {step.rule.source}"
+        yield f"{step.rule.label} {', '.join(step.rule.match)}: {how} ({_counted(len(step.names))})"
+    if plan.start.freeze:
+        patterns = ", ".join(pattern for pattern, _ in plan.start.freeze)
+        yield f"freeze {patterns}: {_counted(len(plan.start.frozen))} do not learn"
+
+
+def _counted(number: int) -> str:
+    return "1 weight" if number == 1 else f"{number} weights"
 
 
 def _what(layer: PlannedLayer) -> str:

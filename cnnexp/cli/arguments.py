@@ -14,7 +14,7 @@ VERBS = {
     "code": "the network as stand-alone PyTorch source",
     "runs": "what was recorded below a folder",
     "layers": "the layer types, or one of them explained: layers Conv2d --input 3,32,32 stride=2",
-    "schema": "a JSON Schema of model files, for editors",
+    "schema": "a JSON Schema for editors, of model files or with `schema blocks` of files of blocks",
 }
 _LATER = ("show", "test", "predict", "export", "report", "resume")
 WITHOUT_CONFIG = ("runs", "layers", "schema")
@@ -69,7 +69,7 @@ def parser(verb: str) -> argparse.ArgumentParser:
         own.add_argument("--input", metavar="3,32,32")
         return own
     if verb == "schema":
-        own.add_argument("--blocks", action="store_true")
+        own.add_argument("kind", nargs="?", choices=["model", "blocks"], default="model")
         return own
     own.add_argument("overrides", nargs="*")
     own.add_argument("--multirun", "-m", action="store_true")

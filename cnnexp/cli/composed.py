@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnexp.cli import hydra_flags
+from cnnexp.cli import hydra_flags, listing
 from cnnexp.cli.arguments import bad_option
 from cnnexp.cli.from_python import from_python
 from cnnexp.cli.listing import print_json
@@ -39,6 +40,8 @@ def composed(verb: str, arguments: argparse.Namespace) -> int:
 def _asked(verb: str, arguments: argparse.Namespace) -> int:
     from cnnexp.config import Composer, load_file
 
+    if verb == "check" and arguments.advice:
+        return listing.advice()
     if verb == "code" and arguments.from_python:
         return from_python(arguments)
     if arguments.source:
@@ -72,6 +75,8 @@ def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict
     if config.verbose:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     verdict = verify(config)
+    if verb == "check" and arguments.against:
+        return _against(arguments, verdict, choices)
     if verb == "check" and arguments.json:
         print_json(verdict.as_dict())
         return 2 if verdict.problems else 0
@@ -97,7 +102,30 @@ def _look(verb: str, verdict: Verdict, choices: dict[str, str]) -> int:
         print(render(verdict.problems), file=sys.stderr)
     if verdict.plan is not None and verdict.plan.layers:
         print(verdict.plan.table())
+    for piece in verdict.advice:
+        print(f"{piece}" if piece is not verdict.advice[0] else f"\n{piece}")
     return 2 if verdict.problems else 0
+
+
+def _against(arguments: argparse.Namespace, verdict: Verdict, choices: dict[str, str]) -> int:
+    """Print what the network has otherwise than another one, which the same command would compose."""
+    from cnnexp.architecture.diff import compare
+    from cnnexp.config import Composer
+    from cnnexp.verify import verify
+
+    named = "=" not in arguments.against
+    other = f"model={arguments.against}" if named else arguments.against
+    key = other.partition("=")[0]
+    # What is said of this model's values is not meant for another model.
+    own = [word for word in arguments.overrides if re.match(r"[+~]*model[.@/]", word)] if named else []
+    kept = [word for word in arguments.overrides if word not in own and word.partition("=")[0] != key]
+    old = verify(Composer(arguments.config_name, arguments.config_dir).compose([*kept, other]))
+    found = compare(old.sound(), verdict.sound())
+    if arguments.json:
+        print_json(found.as_dict())
+    else:
+        print(found.text((arguments.against, " ".join([choices.get("model", "the model"), *own]))))
+    return 0
 
 
 def _train(

@@ -82,5 +82,15 @@ def schema(arguments: argparse.Namespace) -> int:
     """The JSON Schema of a model file, or of a file of blocks."""
     from cnnexp import schema
 
-    print(schema.text(schema.of_blocks() if arguments.blocks else schema.of_model()))
+    print(schema.text(schema.of_blocks() if arguments.kind == "blocks" else schema.of_model()), end="")
+    return 0
+
+
+def advice() -> int:
+    """Every piece of advice that there is: its code, why and the cure."""
+    from cnnexp.architecture.advice import RULES
+
+    for rule in RULES.values():
+        print(f"{rule.code}\n  why:  {rule.why}\n  cure: {rule.cure}")
+    print("\nno_advice: [code, …] in a model file, or +model.no_advice=[code], switches one off for this model.")
     return 0

@@ -6,16 +6,32 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import yaml
 
 from cnnexp.config import reading
-from cnnexp.errors import Path, Problem
+from cnnexp.errors import Path
 
 _USER = re.compile(r"^layers\[\d+\][^:]*(?=: )|^layers\[\d+\]")
 _FEW = 3
 _REFERENCE = re.compile(r"^\$\{([A-Za-z_][\w.\[\]]*)\}$")
+
+
+class _Told(Protocol):
+    """A Problem or a piece of advice."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def where(self) -> str | None: ...
+
+
+Told = TypeVar("Told", bound=_Told)
 
 
 @dataclass(frozen=True)
@@ -46,8 +62,8 @@ class Locator:
     overrides: Sequence[tuple[str, str]]
     raw: Mapping[str, Any]
 
-    def locate(self, problems: Iterable[Problem]) -> list[Problem]:
-        """The problems with their places filled in, in the order of the files they lie in."""
+    def locate(self, problems: Iterable[Told]) -> list[Told]:
+        """The problems, or the advice, with their places filled in, in the order of the files they lie in."""
         placed = [p if p.where else replace(p, where=self.where(p.path)) for p in problems]
         return sorted(_merged(placed), key=lambda p: _order(p.where))
 
@@ -140,9 +156,9 @@ def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, y
     return None, None
 
 
-def _merged(problems: Iterable[Problem]) -> list[Problem]:
+def _merged(problems: Iterable[Told]) -> list[Told]:
     """One problem for what was written once and used several times, naming all the users."""
-    groups: dict[tuple[str | None, str], list[Problem]] = {}
+    groups: dict[tuple[str | None, str], list[Told]] = {}
     for problem in problems:
         groups.setdefault((problem.where, _USER.sub("", problem.message)), []).append(problem)
     merged = []

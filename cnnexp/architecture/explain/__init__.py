@@ -15,11 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 from cnnexp import kinds, tables
-from cnnexp.architecture import formulas, window
 from cnnexp.architecture.catalog import DTYPES, dimensions, inferable, wide
 from cnnexp.architecture.composites import COMPOSITES, STRUCTURE, is_composite
+from cnnexp.architecture.explain import formulas, window
+from cnnexp.architecture.explain.formulas import meaning, summary
 from cnnexp.architecture.fitting import Shape, times
-from cnnexp.architecture.formulas import meaning, summary
 from cnnexp.architecture.parsing import parse
 from cnnexp.architecture.plan import PlannedLayer
 from cnnexp.architecture.planning import make_plan

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from cnnexp.architecture.rules import spread
-from cnnexp.architecture.window import (
+from cnnexp.architecture.explain.window import (
     TRANSPOSED,
     Line,
     Shape,
@@ -28,6 +27,7 @@ from cnnexp.architecture.window import (
     window_lines,
     window_words,
 )
+from cnnexp.architecture.rules import spread
 
 _FIELDS = {"1": "a sequence", "2": "an image", "3": "a volume"}
 _NEGATIVE = "lets positive values pass and"
