@@ -133,6 +133,20 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{match}'?" if match else ""
 
 
+def also_in(label: str, others: Sequence[str]) -> str:
+    """The end of a message about something that stands in several layers: ` (also in a, b, c and 2 more)`, or nothing.
+
+    Arguments:
+        label: the layer that the message names, such as `layers[0] conv › layers[0] Conv2d`.
+        others: the further ones; of one with the same ending only what comes before the ending is said.
+    """
+    told = list(dict.fromkeys(other for other in others if other != label))
+    ending = " › ".join(label.split(" › ")[1:])
+    short = [other.removesuffix(f" › {ending}") if ending else other for other in told]
+    more = f" and {len(short) - 3} more" if len(short) > 3 else ""
+    return f" (also in {', '.join(short[:3])}{more})" if short else ""
+
+
 def key_path(path: Path) -> str:
     """A key path as people write it: `model.layers[3].stride`."""
     text = ""

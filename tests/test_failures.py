@@ -52,6 +52,15 @@ def test_the_layer_is_found_wherever_it_is() -> None:
         model[2].weight.fill_(torch.inf)
     text = "the output of layer 2 (Linear), whose weights are not finite is the first that is not finite"
     assert first_not_finite(model, batch) == text
+    nested = cnnexp.plan(
+        {"layers": ["ReLU", {"type": "Residual", "layers": ["ReLU", {"type": "Linear", "out_features": 2}]}]},
+        input_shape=(2,),
+    ).build(seed=0)
+    with torch.no_grad():
+        nested.get_parameter("1.layers.1.bias").fill_(torch.nan)
+    text = "the output of layer 1.layers.1 (Linear), whose weights are not finite is the first that is not finite"
+    assert first_not_finite(nested, batch) == text
+    assert not any(layer._forward_hooks for layer in nested.modules())
 
 
 def test_a_watch_that_reads_seldom_still_knows_the_first_step() -> None:

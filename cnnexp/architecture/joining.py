@@ -20,11 +20,11 @@ _PASSING = (
 
 def unequal(layer: Layer, arriving: Shape, body: Shape, shortcut: Shape) -> Problem:
     """The problem of a `Residual` whose two sides cannot be added, with the shortcut that would make them equal."""
-    given = any(child.name == "shortcut" for child in layer.children)
+    given = next((child for child in layer.children if child.name == "shortcut"), None)
     other = f"the shortcut gives {times(shortcut)}" if given else f"{times(shortcut)} arrives"
     text = f"{layer.label}: the layers give {times(body)}, but {other}, and the two must be equal to be added"
-    path = (*layer.path, "shortcut") if given else layer.path
-    return Problem("cannot-merge", path, text, _projection(arriving, body, given))
+    path = given.path if given else layer.path
+    return Problem("cannot-merge", path, text, _projection(arriving, body, given is not None))
 
 
 def _projection(arriving: Shape, body: Shape, given: bool) -> str | None:

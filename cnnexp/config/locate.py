@@ -11,10 +11,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import yaml
 
 from cnnexp.config import reading
-from cnnexp.errors import Path
+from cnnexp.errors import Path, also_in
 
 _USER = re.compile(r"^layers\[\d+\][^:]*(?=: )|^layers\[\d+\]")
-_FEW = 3
 _REFERENCE = re.compile(r"^\$\{([A-Za-z_][\w.\[\]]*)\}$")
 
 
@@ -163,9 +162,9 @@ def _merged(problems: Iterable[Told]) -> list[Told]:
         groups.setdefault((problem.where, _USER.sub("", problem.message)), []).append(problem)
     merged = []
     for first, *others in groups.values():
-        users = list(dict.fromkeys(m[0] for p in others if (m := _USER.match(p.message))))
-        more = f" and {len(users) - _FEW} more" if len(users) > _FEW else ""
-        also = f" (also in {', '.join(users[:_FEW])}{more})" if users and first.where else ""
+        label = _USER.match(first.message)
+        users = [m[0] for p in others if (m := _USER.match(p.message))]
+        also = also_in(label[0], users) if label and first.where else ""
         merged += [replace(first, message=first.message + also)] if also or not others else [first, *others]
     return merged
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,12 +55,27 @@ def first_not_finite(model: nn.Sequential, batch: Tensor) -> str:
     """
     if not torch.isfinite(batch).all():
         return "the batch itself holds values that are not finite"
-    value = batch
-    with torch.no_grad():
-        for name, layer in model.named_children():
-            value = layer(value)
-            if not torch.isfinite(value).all():
-                bad = any(not torch.isfinite(p).all() for p in layer.parameters())
-                weights = ", whose weights are not finite" if bad else ""
-                return f"the output of layer {name} ({type(layer).__name__}){weights} is the first that is not finite"
-    return "the outputs of all layers are finite, so the loss itself overflowed"
+    found: list[str] = []
+
+    def look(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def after(layer: nn.Module, _: tuple[Any, ...], out: Any) -> None:
+            if not found and isinstance(out, Tensor) and not torch.isfinite(out).all():
+                found.append(_origin(name, layer))
+
+        return after
+
+    # A layer inside another one gives its output before that one does.
+    hooks = [layer.register_forward_hook(look(name)) for name, layer in model.named_modules() if name]
+    try:
+        with torch.no_grad():
+            model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else "the outputs of all layers are finite, so the loss itself overflowed"
+
+
+def _origin(name: str, layer: nn.Module) -> str:
+    bad = any(not torch.isfinite(p).all() for p in layer.parameters())
+    weights = ", whose weights are not finite" if bad else ""
+    return f"the output of layer {name} ({type(layer).__name__}){weights} is the first that is not finite"

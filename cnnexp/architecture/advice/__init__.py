@@ -15,7 +15,7 @@ from cnnexp import kinds
 from cnnexp.architecture.advice import neighbours, outputs, windows
 from cnnexp.architecture.advice.flow import Finding, Network, Rule, steps
 from cnnexp.architecture.plan import Plan
-from cnnexp.errors import Path, Problem, closest, did_you_mean, normalised
+from cnnexp.errors import Path, Problem, also_in, closest, did_you_mean, normalised
 
 LANGUAGE = ("layers", "blocks", "init", "freeze", "no_advice", "defaults")
 """The keys of a model mapping that are no variables of the author's."""
@@ -30,7 +30,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 )
 """Every rule by its code, in the order in which they are listed."""
 
-_FEW = 3
 _COPY = re.compile(r" \(copy \d+\)")
 _REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 
@@ -89,10 +88,8 @@ def _merged(findings: Sequence[tuple[str, Finding]]) -> Iterator[Advice]:
     for code, finding in findings:
         groups.setdefault((code, finding.path), []).append(finding)
     for (code, path), (told, *others) in groups.items():
-        seen = dict.fromkeys(_COPY.sub("", x.layer.label) for x in (told, *others))
-        users = list(seen)[1:]
-        more = f" and {len(users) - _FEW} more" if len(users) > _FEW else ""
-        also = f" (also in {', '.join(users[:_FEW])}{more})" if users else ""
+        first, *users = [_COPY.sub("", x.layer.label) for x in (told, *others)]
+        also = also_in(first, users)
         yield Advice(code, path, f"{told.layer.label}: {told.text}{also}", told.hint)
 
 
