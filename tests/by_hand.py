@@ -35,7 +35,7 @@ class Join(nn.Module):
         parts = [branch(x) for branch in self.children()]
         if self.how == "concat":
             return torch.concat(parts, dim=self.along)
-        total = parts[0]
+        total: Tensor = parts[0]
         for part in parts[1:]:
             total = torch.add(total, part) if self.how == "add" else torch.mul(total, part)
         return total
@@ -114,7 +114,7 @@ class Hand:
         return module, module(x)
 
     def parallel(self, x: Tensor, branches: list[Any], merge: str = "concat", dim: int = 1) -> tuple[nn.Module, Tensor]:
-        made = {}
+        made: dict[str, nn.Module] = {}
         for branch in (b for b in branches if b is not None):
             name = branch.get("name") if isinstance(branch, Mapping) else None
             made[name or str(len(made))] = self.one_or_more(branch, x)[0]

@@ -244,3 +244,16 @@ class TestTorchvision:
         with pytest.raises(cnnexp.ConfigError) as raised:
             cnnexp.plan({"layers": [entry]}, input_shape=(3, 4, 4))
         assert str(raised.value) == f"{told}\n1 problem; nothing was run"
+
+
+@pytest.mark.parametrize("where", ["/somewhere/a.ckpt", "../a.ckpt", "~/a.safetensors"])
+def test_a_strangers_file_loads_no_weights_from_elsewhere(
+    where: str, example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = example / "conf" / "model" / "theirs.yaml"
+    file.write_text(f"layers:\n  - Flatten\n  - {{type: Linear, out_features: 10}}\ninit:\n  - {{from: {where}}}\n")
+    assert main(["check", "model=theirs", "--untrusted"]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: conf/model/theirs.yaml:5:6 model.init[0].from (='{where}') leads outside the folder, which "
+        "--untrusted does not allow\n"
+    )

@@ -19,9 +19,10 @@ from typing import Any
 from cnnexp.architecture.catalog import DTYPES
 from cnnexp.architecture.composites import Parallel, Residual, Slice, Unpool
 from cnnexp.architecture.plan import PlannedLayer
+from cnnexp.architecture.standins import STAND_INS
 
-OWN = (Residual, Parallel, Unpool, Slice)
-"""The classes of the layer language that a source must hold itself."""
+OWN = (Residual, Parallel, Unpool, Slice, *STAND_INS)
+"""The classes that a source must hold itself: the layer language's, and stand-ins for torchvision's small layers."""
 
 _WIDTH = 100
 _STEP = "    "
@@ -182,6 +183,8 @@ def construct(layer: PlannedLayer, library: bool = True) -> Call:
 def origin(cls: type) -> str:
     """The library that a class is written with: `nn.`, `ops.`, or nothing for one that is imported by its own name."""
     module = cls.__module__
+    if module.startswith("torchvision.") and cls.__name__ in {stand_in.__name__ for stand_in in STAND_INS}:
+        return ""
     return "nn." if module.startswith("torch.nn.") else "ops." if module.startswith("torchvision.") else ""
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from cnnexp.architecture.expressions import OWN, Call, Nest, expression, functions, origin, shown, text
 from cnnexp.architecture.fitting import times
-from cnnexp.architecture.plan import Plan
+from cnnexp.architecture.plan import Plan, PlannedLayer
 from cnnexp.architecture.start import Step
 
 
@@ -31,12 +31,19 @@ def source(plan: Plan, title: str) -> str:
     blocks = functions([part for _, part in parts])
     model = f"model = {_spread(Nest('Sequential', parts, Call('nn.Sequential', {})))}\n"
     body = "\n\n".join([*blocks, model]) if blocks else model
-    classes = [inspect.getsource(cls) for cls in OWN if f"{cls.__name__}(" in body]
+    held = {x.component.name for _, _, x in plan.walk() if _is_held(x)}
+    classes = [inspect.getsource(cls) for cls in OWN if cls.__name__ in held]
     body = "\n\n".join([*classes, body]) + "".join(f"\n{text}" for text in _start(plan))
     heading = "".join(c if c.isprintable() and c not in '\\"' else " " for c in title)
     docstring = f'"""{heading}: {times(plan.input_shape)} in, {times(plan.output_shape)} out."""'
     gap = "\n" if classes or blocks else ""
     return "\n".join([docstring, "", *_imports(body, plan), gap, body])
+
+
+def _is_held(layer: PlannedLayer) -> bool:
+    """Whether a layer is of a class that the source holds itself."""
+    cls = layer.component.cls
+    return cls in OWN or (cls.__module__.startswith("torchvision.") and origin(cls) == "")
 
 
 def _spread(model: Nest) -> str:
@@ -59,7 +66,7 @@ def _imports(body: str, plan: Plan) -> Iterator[str]:
     yield "from torch import Tensor, nn" if "Tensor" in body else "from torch import nn"
     if "ops." in body:
         yield "from torchvision import ops"
-    foreign = {x.component.cls for _, _, x in plan.walk() if not (x.composite or x.component.cls in OWN)}
+    foreign = {x.component.cls for _, _, x in plan.walk() if not (x.composite or _is_held(x))}
     own = sorted((cls.__module__, cls.__name__) for cls in foreign if not origin(cls))
     yield from [""] if own else []
     yield from (f"from {module} import {name}" for module, name in own)

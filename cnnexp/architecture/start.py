@@ -18,7 +18,7 @@ from cnnexp.architecture.initialize import Init
 from cnnexp.components import Component
 from cnnexp.errors import Problem, did_you_mean, normalised
 
-_FEW = 5
+_FEW = 20
 """The most names that one message lists."""
 
 
@@ -204,13 +204,14 @@ def _loaded(rule: Init, layers: Sequence[str], model: nn.Module) -> tuple[Step, 
 
 
 def _differences(rule: Init, own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterator[str]:
+    free = [name for name in found if name not in own]
     for name, tensor in own.items():
         if name not in found:
-            yield f"'{rule.source}' has no {name} ({times(tuple(tensor.shape))}){did_you_mean(name, found)}"
+            yield f"'{rule.source}' has no {name} ({times(tuple(tensor.shape))}){did_you_mean(name, free)}"
         elif found[name].shape != tensor.shape:
             shapes = [times(tuple(t.shape)) for t in (found[name], tensor)]
             yield f"{name} is {shapes[0]} in '{rule.source}', but {shapes[1]} in this network"
-    for name in found:
+    for name in free:
         holder = name.rpartition(".")[0]
-        if name not in own and any(fnmatchcase(holder, p) or holder.startswith(f"{p}.") for p in rule.match):
+        if any(fnmatchcase(holder, p) or holder.startswith(f"{p}.") for p in rule.match):
             yield f"'{rule.source}' has {name}, which this network has not"

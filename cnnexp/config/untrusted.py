@@ -54,16 +54,27 @@ def _resolvers(value: Any, path: Path) -> Iterator[Problem]:
 
 
 def _outside(values: Mapping[str, Any]) -> Iterator[Problem]:
-    for path in _PATHS:
-        value: Any = values
-        for part in path:
-            value = value.get(str(part)) if isinstance(value, Mapping) else None
+    model = values.get("model")
+    rules = model.get("init") if isinstance(model, Mapping) else None
+    loaded = [("model", "init", i, "from") for i in range(len(rules))] if isinstance(rules, list) else []
+    for path in (*_PATHS, *loaded):
+        value = _at(values, path)
         if not isinstance(value, str):
             continue
         absolute = FilePath(value).is_absolute() or PureWindowsPath(value).is_absolute() or value.startswith("~")
         if absolute or ".." in FilePath(value).parts:
             text = f"{key_path(path)} (='{value}') leads outside the folder, which --untrusted does not allow"
             yield Problem("untrusted", path, text, "set it on the command line to say that you want it")
+
+
+def _at(values: Any, path: Path) -> Any:
+    """The value at a key path, or None where there is none."""
+    for part in path:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return values
 
 
 def _hydra(sources: Sequence[Source], trusted: FilePath) -> Iterator[Problem]:

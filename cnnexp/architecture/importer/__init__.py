@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from cnnexp.architecture.catalog import wide
-from cnnexp.architecture.composites import Parallel, Residual
+from cnnexp.architecture.composites import Parallel, Residual, Slice
 from cnnexp.architecture.importer import graph
 from cnnexp.architecture.importer.nesting import SHARED, Call, Item, Join
 from cnnexp.architecture.importer.nodes import Unsayable
@@ -20,11 +21,16 @@ from cnnexp.architecture.importer.parts import Part, joined, overwrites, placed,
 from cnnexp.architecture.importer.tracing import Subject, Untraceable, in_mode, is_torchs, parameters_of
 from cnnexp.architecture.parsing import parse
 from cnnexp.architecture.planning import make_plan
+from cnnexp.architecture.standins import STAND_INS
 from cnnexp.components import Component
 from cnnexp.errors import Problem, reason
 
 _CLOSE = 1e-5
 """How far the results of two networks may lie apart to be the same, measured by the largest value."""
+
+
+_HELD = frozenset(cls.__name__ for cls in (Slice, *STAND_INS))
+"""Layers whose classes stand-alone source defines itself, so that they are known by their names."""
 
 
 @dataclass(frozen=True)
@@ -278,8 +284,9 @@ class _Reader:
             return Part("Unpool", inside=(recovered(_components()[type(pool)], pool), self._slot(inside["layers"], "")))
         if any(map(self._against, inside.values())):
             return None
-        if name == "Slice" and not inside and {"dim", "start", "stop"} <= set(vars(module)):
-            return recovered(wide().entries["Slice"], module)
+        if name in _HELD:
+            with contextlib.suppress(Unsayable, AttributeError, TypeError):  # it may be a stranger's of the same name
+                return recovered(wide().entries[name], module)
         if name == "Residual" and {"layers"} <= set(inside) <= {"layers", "shortcut"} and self._joins(subject, "add"):
             return Part("Residual", inside=tuple(self._slot(inside[n], n) for n in sorted(inside)))
         if name == "Parallel" and {"merge", "dim"} <= set(vars(module)) and self._joins(subject, str(module.merge)):
