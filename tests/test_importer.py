@@ -194,10 +194,13 @@ class TestSequentials:
     def test_every_shipped_network_comes_back_also_from_stand_alone_source(self, name: str) -> None:
         plan = cnnexp.plan(name)
         scope: dict[str, Any] = {}
-        exec(plan.source(), scope)
-        for module in (plan.build(seed=0), scope["model"]):
+        with torch.device("meta"):  # only names, types and shapes are compared
+            exec(plan.source(), scope)
+            modules = (plan.build(seed=0), scope["model"])
+        for module in modules:
             found = said(module)
-            built = cnnexp.plan(found.model, input_shape=plan.input_shape).build(seed=0)
+            with torch.device("meta"):
+                built = cnnexp.plan(found.model, input_shape=plan.input_shape).build(seed=0)
             assert repr(built) == repr(module)
             assert tensors(built) == tensors(module)
             assert all(new == old for new, old in found.weights.items())
@@ -587,7 +590,6 @@ TORCHVISION: dict[str, dict[str, Any]] = {
     "shufflenet_v2_x0_5": {},
     "squeezenet1_1": {},
     "vgg11": {"init_weights": False},
-    "wide_resnet50_2": {},
 }
 
 

@@ -34,6 +34,8 @@ RUN = {
     "check_finite_every_n_steps=never": "check_finite_every_n_steps must be auto or a whole number, not 'never'",
     "checkpoint=3": "checkpoint must be a text or null, not 3",
     "outputs=3": "outputs must be a text, not 3",
+    "extensions=3": "extensions must be a list of texts, not 3",
+    "extensions=[3]": "extensions must be a list of texts, not [3]",
 }  # fmt: skip
 
 TRAINER = {
@@ -208,7 +210,7 @@ def commands(file: Path) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_a_shipped_file_opens_with_what_it_is_and_the_command_that_runs_it(file: Path) -> None:
-    lines = [x for x in file.read_text(encoding="utf-8").splitlines() if not x.startswith("# @package")]
+    lines = [x for x in file.read_text(encoding="utf-8").splitlines() if not x.startswith(("# @package", "# yaml-"))]
 
     assert re.match(r"# [A-Z0-9].*[^ ]", lines[0]), "what it is"
     assert commands(file), "the command that runs it"

@@ -10,7 +10,8 @@ from torch import nn
 from torchvision import ops
 
 import cnnexp
-from cnnexp.architecture import importer, standins
+from cnnexp.architecture import importer
+from cnnexp.architecture.python import standins
 
 CASES: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
     ("StochasticDepth", {"p": 0.5, "mode": "row"}, (3, 4, 4)),

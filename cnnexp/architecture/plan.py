@@ -173,7 +173,7 @@ class Plan:
 
     def source(self, title: str = "A network") -> str:
         """Stand-alone Python source that imports torch alone and builds this network as `model`."""
-        from cnnexp.architecture.source import source
+        from cnnexp.architecture.python import source
 
         return source(self, title)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from cnnexp import tables
-from cnnexp.architecture.expressions import construct, text
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan, PlannedLayer
+from cnnexp.architecture.python.expressions import construct, text
 
 T = TypeVar("T")
 

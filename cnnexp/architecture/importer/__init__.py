@@ -21,7 +21,7 @@ from cnnexp.architecture.importer.parts import Part, joined, overwrites, placed,
 from cnnexp.architecture.importer.tracing import Subject, Untraceable, in_mode, is_torchs, parameters_of
 from cnnexp.architecture.parsing import parse
 from cnnexp.architecture.planning import make_plan
-from cnnexp.architecture.standins import STAND_INS
+from cnnexp.architecture.python.standins import STAND_INS
 from cnnexp.components import Component
 from cnnexp.errors import Problem, reason
 

@@ -1,17 +1,11 @@
-"""Python expressions that make a network: one for each planned layer, and a function for each block.
-
-The uses of a block are laid on one another: what is equal in all of them is written into the function, what differs
-becomes a parameter of it.
-"""
+"""Python expressions that make a network, one for each planned layer, and what is alike in them."""
 
 from __future__ import annotations
 
 import bisect
-import builtins
 import itertools
 import keyword
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,18 +13,10 @@ from typing import Any
 from cnnexp.architecture.catalog import DTYPES
 from cnnexp.architecture.composites import Parallel, Residual, Slice, Unpool
 from cnnexp.architecture.plan import PlannedLayer
-from cnnexp.architecture.standins import STAND_INS
+from cnnexp.architecture.python.standins import STAND_INS
 
 OWN = (Residual, Parallel, Unpool, Slice, *STAND_INS)
 """The classes that a source must hold itself: the layer language's, and stand-ins for torchvision's small layers."""
-
-_WIDTH = 100
-_STEP = "    "
-_RESERVED = {
-    *("nn", "ops", "torch", "model", "OrderedDict", "Tensor", "fnmatchcase", "load_file", "i", "_"),
-    *(cls.__name__ for cls in OWN),
-    *dir(builtins),
-}
 
 
 @dataclass(frozen=True)
@@ -142,11 +128,11 @@ def _together(parts: Sequence[Expression]) -> Expression | None:
     """One expression for copies that are equal, or that differ in numbers which grow by the same step; else None."""
     if all(part == parts[0] for part in parts):
         return parts[0]
-    if any(_loops(part) for part in parts) or len({_skeleton(part) for part in parts}) > 1:
+    if any(_loops(part) for part in parts) or len({skeleton(part) for part in parts}) > 1:
         return None
-    columns = zip(*([value for _, value in _slots(part)] for part in parts), strict=True)
+    columns = zip(*([value for _, value in slots(part)] for part in parts), strict=True)
     values = [_progress([str(value) for value in column]) for column in columns]
-    return None if None in values else _filled(parts[0], iter([v for v in values if v is not None]))
+    return None if None in values else filled(parts[0], iter([v for v in values if v is not None]))
 
 
 def _progress(column: Sequence[str]) -> str | Steps | None:
@@ -216,57 +202,20 @@ def text(name: str, value: Any) -> str:
     return f'"{value}"' if plain else repr(value)
 
 
-def functions(roots: Sequence[Expression]) -> list[str]:
-    """A function for each block, the inner ones first; every use in the expressions becomes a call of its function.
-
-    Uses that hold other layers than the first ones do get a function of their own.
-    """
-    levels: dict[int, list[Use]] = {}
-    for root in roots:
-        _collect(root, levels)
-    taken = set(_RESERVED) | {use.block for uses in levels.values() for use in uses}
-    first: set[str] = set()
-    made = []
-    for _, uses in sorted(levels.items()):
-        groups: dict[Any, list[Use]] = {}
-        for use in uses:
-            groups.setdefault((use.block, _skeleton(use.body)), []).append(use)
-        for (block, _), group in groups.items():
-            own = block not in first and block not in _RESERVED and not keyword.iskeyword(block)
-            name = block if own else _free(block, taken)
-            first.add(block)
-            taken.add(name)
-            made.append(_function(name, group, taken))
-    return made
-
-
-def _collect(node: Expression, levels: dict[int, list[Use]]) -> int:
-    """Put every use of a block at its level, how many uses stand inside one another in it; gives the next level."""
-    if isinstance(node, Use):
-        height = _collect(node.body, levels)
-        levels.setdefault(height, []).append(node)
-        return height + 1
-    if isinstance(node, Copies):
-        return _collect(node.of, levels)
-    if isinstance(node, Nest):
-        return max((_collect(part, levels) for _, part in node.parts), default=0)
-    return 0
-
-
-def _skeleton(node: Expression) -> Any:
+def skeleton(node: Expression) -> Any:
     """What must be equal for two expressions to be one with different values."""
     if isinstance(node, Use):
         node = node.call or node.body
     if isinstance(node, Call):
         return (node.callee, tuple((name, isinstance(value, Steps)) for name, value in node.values.items()))
     if isinstance(node, Copies):
-        return _skeleton(node.of)
+        return skeleton(node.of)
     if node.kind == "Repeat":  # however many copies of each there are
-        return ("Repeat", tuple(_skeleton(part) for _, part in node.parts))
-    return (node.kind, tuple((name, _skeleton(part)) for name, part in node.parts), _skeleton(node.call))
+        return ("Repeat", tuple(skeleton(part) for _, part in node.parts))
+    return (node.kind, tuple((name, skeleton(part)) for name, part in node.parts), skeleton(node.call))
 
 
-def _slots(node: Expression, looped: bool = False) -> Iterator[tuple[str, str | Steps]]:
+def slots(node: Expression, looped: bool = False) -> Iterator[tuple[str, str | Steps]]:
     """The values in an expression, with the names of their parameters, always in the same order.
 
     Of a number that grows in a loop of the same expression, the first value and the step are two values.
@@ -280,124 +229,27 @@ def _slots(node: Expression, looped: bool = False) -> Iterator[tuple[str, str | 
             else:
                 yield name, value
     elif isinstance(node, Copies):
-        yield from _slots(node.of, looped=True)
+        yield from slots(node.of, looped=True)
         yield "times", node.times
     else:
         for _, part in node.parts:
-            yield from _slots(part, looped)
-        yield from _slots(node.call, looped)
+            yield from slots(part, looped)
+        yield from slots(node.call, looped)
 
 
-def _filled(node: Expression, values: Iterator[str | Steps], looped: bool = False) -> Expression:
+def filled(node: Expression, values: Iterator[str | Steps], looped: bool = False) -> Expression:
     """The expression with other values in its slots."""
     if isinstance(node, Use):
         node = node.call or node.body
     if isinstance(node, Call):
         return replace(node, values={k: _next(v, values, looped) for k, v in node.values.items()})
     if isinstance(node, Copies):
-        return Copies(_filled(node.of, values, looped=True), str(next(values)))
-    parts = tuple((name, _filled(part, values, looped)) for name, part in node.parts)
-    call = _filled(node.call, values, looped)
+        return Copies(filled(node.of, values, looped=True), str(next(values)))
+    parts = tuple((name, filled(part, values, looped)) for name, part in node.parts)
+    call = filled(node.call, values, looped)
     assert isinstance(call, Call)
     return Nest(node.kind, parts, call)
 
 
 def _next(value: str | Steps, values: Iterator[str | Steps], looped: bool) -> str | Steps:
     return Steps(str(next(values)), str(next(values))) if looped and isinstance(value, Steps) else next(values)
-
-
-def _function(name: str, group: Sequence[Use], taken: set[str]) -> str:
-    """The function of a block for uses that differ in values only; the uses become calls of it."""
-    rows = [list(_slots(use.body)) for use in group]
-    columns = [(rows[0][i][0], tuple(row[i][1] for row in rows)) for i in range(len(rows[0]))]
-    given: dict[tuple[str, ...], str] = {}
-    for key in group[0].params:
-        given.setdefault(tuple(use.params.get(key, "") for use in group), key)
-    parameters: dict[tuple[str | Steps, ...], str] = {}
-    for slot, column in columns:
-        constant = len(set(column)) == 1 and isinstance(column[0], str)
-        if not constant and column not in parameters:
-            slots = [name for name, other in columns if other == column]
-            wanted = given.get(tuple(map(str, column))) or ("in_channels" if "in_channels" in slots else slot)
-            parameters[column] = _free(wanted, taken | set(parameters.values()))
-    body = _filled(group[0].body, iter([parameters.get(column, column[0]) for _, column in columns]))
-    defaults = {own: usual for column, own in parameters.items() if (usual := _usual(column)) is not None}
-    ordered = sorted(parameters.items(), key=lambda item: item[1] in defaults)
-    for index, use in enumerate(group):
-        values: dict[str, str | Steps] = {own: column[index] for column, own in ordered}
-        use.call = Call(name, values, len(values) - len(defaults), defaults)
-    heads = [f"{own}={defaults[own]}" if own in defaults else own for _, own in ordered]
-    return f"def {name}({', '.join(heads)}):\n{_STEP}return {shown(body, _STEP)}\n"
-
-
-def _usual(column: Sequence[str | Steps]) -> str | None:
-    """The value that most uses give, where it is worth a default."""
-    value, count = Counter(column).most_common(1)[0]
-    return value if isinstance(value, str) and len(column) > 2 and 2 * count > len(column) else None
-
-
-def _free(wanted: str, taken: set[str]) -> str:
-    """A Python name near the wanted one that is not taken."""
-    name, number = (f"{wanted}_" if keyword.iskeyword(wanted) else wanted), 2
-    while name in taken:
-        name, number = f"{wanted}_{number}", number + 1
-    return name
-
-
-def shown(node: Expression, indent: str) -> str:
-    """An expression as text whose further lines are indented."""
-    if isinstance(node, Use):
-        return shown(node.call or node.body, indent)
-    if isinstance(node, Call):
-        return str(node)
-    if isinstance(node, Copies):
-        return _loop(node, indent)
-    inner = indent + _STEP
-    if node.kind == "Repeat":
-        return _bracketed("nn.Sequential(", [shown(part, inner) for _, part in node.parts], ")", indent)
-    if node.kind == "Sequential":
-        return _sequential(node, indent)
-    if node.kind == "Parallel":
-        pairs = [f"{text('name', name)}: {shown(part, inner + _STEP)}" for name, part in node.parts]
-        more = str(node.call)[len("Parallel(") : -1]
-        return _bracketed("Parallel(", [_bracketed("{", pairs, "}", inner), *([more] if more else [])], ")", indent)
-    return _bracketed(f"{node.kind}(", [shown(part, inner) for _, part in node.parts], ")", indent)
-
-
-def _loop(node: Copies, indent: str) -> str:
-    """The copies of an expression among the arguments of a Sequential."""
-    if node.times == "1":
-        return shown(node.of, indent)
-    counter = "i" if any(isinstance(value, Steps) for _, value in _slots(node.of)) else "_"
-    loop = f"for {counter} in range({node.times})"
-    flat = f"*[{shown(node.of, indent)} {loop}]"
-    if "\n" not in flat and len(indent) + len(flat) <= _WIDTH:
-        return flat
-    inner = indent + _STEP
-    return f"*[\n{inner}{shown(node.of, inner)}\n{inner}{loop}\n{indent}]"
-
-
-def _sequential(node: Nest, indent: str) -> str:
-    inner = indent + _STEP
-    if all(name == str(i) for i, (name, _) in enumerate(node.parts)):
-        return _bracketed("nn.Sequential(", [shown(part, inner) for _, part in node.parts], ")", indent)
-    deep = inner + _STEP * 2
-    pairs = []
-    for name, part in node.parts:
-        one = f"({text('name', name)}, {shown(part, deep)})"
-        flat = "\n" not in one and len(deep) + len(one) < _WIDTH
-        pairs.append(
-            one
-            if flat
-            else f"(\n{deep}{_STEP}{text('name', name)},\n{deep}{_STEP}{shown(part, deep + _STEP)},\n{deep})"
-        )
-    listed = "".join(f"{deep}{pair},\n" for pair in pairs)
-    return f"nn.Sequential(\n{inner}OrderedDict(\n{inner}{_STEP}[\n{listed}{inner}{_STEP}]\n{inner})\n{indent})"
-
-
-def _bracketed(opening: str, items: Sequence[str], closing: str, indent: str) -> str:
-    """Items between brackets: in one line where they fit, else each in its own."""
-    flat = f"{opening}{', '.join(items)}{closing}"
-    if len(indent) + len(flat) <= _WIDTH and "\n" not in flat:
-        return flat
-    return f"{opening}\n" + "".join(f"{indent}{_STEP}{item},\n" for item in items) + f"{indent}{closing}"

@@ -9,9 +9,11 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 
-from cnnexp.architecture.expressions import OWN, Call, Nest, expression, functions, origin, shown, text
 from cnnexp.architecture.fitting import times
 from cnnexp.architecture.plan import Plan, PlannedLayer
+from cnnexp.architecture.python.expressions import OWN, Call, Nest, expression, origin, text
+from cnnexp.architecture.python.functions import functions
+from cnnexp.architecture.python.printing import shown
 from cnnexp.architecture.start import Step
 
 
