@@ -9,6 +9,7 @@ import pytest
 
 from cnnexp.cli import main
 from cnnexp.config import packaged
+from tests.quick import sampled
 
 HEAD = "# @package _global_\n"
 NO_MODEL = "choose one of " + ", ".join(sorted(f.stem for f in (packaged() / "model").glob("*.yaml")))
@@ -188,7 +189,7 @@ COMPONENTS = {
 ROWS = {**KEYS, **CHOICES, **FORMS, **REFERENCES, **COMPONENTS}
 
 
-@pytest.mark.parametrize("override", ROWS)
+@pytest.mark.parametrize("override", sampled(ROWS, 8))
 def test_an_override_that_is_wrong_is_one_problem(check: Check, override: str) -> None:
     code, told = check(override)
 
@@ -218,7 +219,7 @@ SCHEDULERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "override"), SCHEDULERS)
+@pytest.mark.parametrize(("name", "override"), sampled(SCHEDULERS, 6))
 def test_a_scheduler_that_is_wrong_is_one_problem(check: Check, name: str, override: str) -> None:
     code, told = check(f"scheduler={name}", f"scheduler.{override}")
 
@@ -254,6 +255,7 @@ def test_an_optimizer_that_torch_refuses(check: Check) -> None:
     assert code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -171,6 +171,7 @@ def test_an_output_folder_that_cannot_be_written_is_one_line(work: Path, capsys:
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_point_and_goes_on_after_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     overrides = ["model=mlp", "optimizer=sgd", "optimizer.lr=0.01,1e38", "trainer=smoke", *FAST]
     assert main(["--multirun", *overrides, "seed=1,2"]) == 1
@@ -203,6 +204,7 @@ def test_a_sweep_that_no_point_can_be_run_of_leaves_nothing(
     assert list(work.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_point_that_cannot_run_here_fails_and_the_others_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_point_that_cannot_run_here_fails_and_the_others_run(
     assert "error: trainer.accelerator=gpu: trainer.accelerator is gpu" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_whole_sweep(number: int, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnexp.errors import Interrupted

@@ -26,6 +26,7 @@ from cnnexp.architecture.parsing import parse
 from cnnexp.architecture.plan import Plan
 from cnnexp.architecture.planning import make_plan
 from tests.layer_table import EVERY_ROW, Row, by_hand
+from tests.quick import sampled
 
 slow = pytest.mark.slow
 few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -476,7 +477,7 @@ FORWARDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], bool]] = {
 
 
 class TestForwards:
-    @pytest.mark.parametrize("name", FORWARDS)
+    @pytest.mark.parametrize("name", sampled(FORWARDS, 8))
     def test_a_forward_is_followed(self, name: str) -> None:
         torch.manual_seed(0)
         build, shape, needs_sample = FORWARDS[name]

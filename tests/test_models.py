@@ -114,6 +114,7 @@ def test_check_accepts_the_network_on_the_data_it_chooses(name: str, capsys: pyt
     assert "parameters" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "variable", "values"),
     [

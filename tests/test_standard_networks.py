@@ -105,17 +105,20 @@ class TestAgainstTorchvision:
         assert plan.totals.parameters == published
         assert plan.output_shape == (1000,)
 
+    @slow
     def test_as_many_multiply_adds(self, planned: tuple[str, Plan]) -> None:
         name, plan = planned
         with torch.device("meta"):
             assert plan.totals.multiply_adds == multiply_adds(theirs(name), torch.empty(1, *LARGE))
 
+    @slow
     def test_the_same_results_with_the_same_weights(self, planned: tuple[str, Plan]) -> None:
         name, plan = planned
         with torch.device("meta"):
             other = theirs(name)
         assert_the_same(plan.build(seed=0), other, UNEVEN)
 
+    @slow
     def test_weights_are_drawn_from_the_same_distributions(self, planned: tuple[str, Plan]) -> None:
         name, plan = planned
         with torch.random.fork_rng():
@@ -287,6 +290,7 @@ BY_HAND = {
 }
 
 
+@slow
 @pytest.mark.parametrize("name", BY_HAND)
 def test_the_network_is_the_one_written_by_hand(name: str) -> None:
     plan, expected = cnnexp.plan(name), BY_HAND[name]
@@ -313,6 +317,7 @@ def test_an_output_of_the_dilated_network_sees_31_pixels() -> None:
 NAMES = [*TORCHVISION, *BY_HAND]
 
 
+@slow
 @pytest.mark.parametrize("name", NAMES)
 def test_check_accepts_the_network_on_the_data_it_chooses(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", f"model={name}"]) == 0
@@ -325,6 +330,7 @@ def test_the_samples_have_the_shape_that_the_data_file_says(file: str) -> None:
     assert list(load(data).train.images.shape[1:]) == data["shape"]
 
 
+@slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_down_the_gradient_lowers_the_loss_and_every_parameter_has_a_part_in_it(name: str) -> None:
     plan = cnnexp.plan(name, input_shape=BY_HAND[name].shape if name in BY_HAND else (3, 64, 64))
@@ -353,6 +359,7 @@ def as_it_is_shipped(name: str) -> dict[str, Any]:
     return cnnexp.plan(name).as_dict()
 
 
+@slow
 @pytest.mark.parametrize(
     ("name", "variable", "gone", "there"),
     [

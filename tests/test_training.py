@@ -98,6 +98,7 @@ def test_a_run_from_its_own_config_repeats_it_bit_for_bit(work: Path) -> None:
     assert first.metrics == second.metrics
 
 
+@pytest.mark.slow
 def test_metrics_equal_a_hand_count(work: Path) -> None:
     run = cnnexp.train(
         ["model=mlp", "trainer.max_epochs=1", "+task.metrics.f1={type: MulticlassF1Score, average: macro}", *FAST]
@@ -146,6 +147,7 @@ def test_a_run_leaves_a_whole_record(work: Path) -> None:
     assert "784, 256" in (run.path / "layers.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_checkpoints_are_plain_and_belong_to_the_epochs_they_say(work: Path, name: str) -> None:
     run = cnnexp.train(["model=mlp", "trainer.max_epochs=3", "optimizer.lr=0.02", *FAST])
@@ -166,6 +168,7 @@ def test_the_seed_decides_and_another_seed_differs(work: Path) -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_starts_a_run_where_it_ended(work: Path) -> None:
     first = cnnexp.train(["model=mlp", "trainer=smoke", *FAST])
     frozen = ["optimizer=sgd", "optimizer.lr=0.0"]
@@ -192,6 +195,7 @@ def test_a_checkpoint_of_another_network_is_refused_and_nothing_is_written(
     assert len(cnnexp.runs("outputs")) == 1
 
 
+@pytest.mark.slow
 def test_memory_format_is_chosen_for_images_and_written_down(work: Path) -> None:
     chosen = cnnexp.train(["model=net", "trainer=smoke", *FAST]).config["memory_format"]
     assert chosen in ("contiguous_format", "channels_last")
@@ -201,6 +205,7 @@ def test_memory_format_is_chosen_for_images_and_written_down(work: Path) -> None
     assert vectors.config["memory_format"] == "contiguous_format"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous_format"])
 def test_the_chosen_memory_format_reaches_batches_and_weights(
     work: Path, monkeypatch: pytest.MonkeyPatch, layout: str
