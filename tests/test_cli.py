@@ -263,6 +263,7 @@ def test_check_shows_the_table_up_to_the_layer_that_failed(cnnexp: Cnnexp) -> No
     assert said.out.count("MaxPool2d(") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["model=tudi"], ["model=broken"]])
 def test_check_shows_no_table_of_another_network_than_the_one_asked_for(cnnexp: Cnnexp, words: list[str]) -> None:
     said = cnnexp("check", *words, files={"conf/model/broken.yaml": "layers: [\n"})
@@ -282,6 +283,7 @@ def test_a_network_for_another_number_of_classes(cnnexp: Cnnexp) -> None:
     assert "Linear(3072, 10)" in said.out
 
 
+@pytest.mark.slow
 def test_check_of_a_sweep(cnnexp: Cnnexp) -> None:
     said = cnnexp("check", "--multirun", "model=mine", "model.layers.1.bias=true,false", files=MINE)
 
@@ -293,12 +295,14 @@ def test_check_of_a_sweep(cnnexp: Cnnexp) -> None:
     assert "30,720 parameters" in said.out
 
 
+@pytest.mark.slow
 def test_check_of_a_sweep_as_json(cnnexp: Cnnexp) -> None:
     said = cnnexp("check", "--json", "-m", "model=mine", "model.layers.1.bias=true,false", files=MINE)
 
     assert [point["plan"]["parameters"] for point in json.loads(said.out)] == [30_730, 30_720]
 
 
+@pytest.mark.slow
 def test_every_point_of_a_sweep_that_cannot_be_is_told(cnnexp: Cnnexp) -> None:
     said = cnnexp("check", "--multirun", "model=mine", "model.layers.1.out_features=9,10,11", "seed=1,2", files=MINE)
 

@@ -22,7 +22,7 @@ from tests import by_hand as hand
 from tests.layer_table import by_hand
 
 Case = tuple[list[dict[str, Any]], tuple[int, ...]]
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def sizes(n: int, least: int = 1, most: int = 3) -> st.SearchStrategy[Any]:
