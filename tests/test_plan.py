@@ -389,3 +389,25 @@ class TestReceptiveField:
         assert [x.field for x in plan_of(unfold, "ReLU", shape=(1, 6, 6)).layers] == [None, None]
         assert plan_of(flat, shape=(1, 6, 6)).layers[0].field is None
         assert plan_of("ReLU", shape=(6,)).layers[0].field is None
+
+
+def test_a_window_too_large_for_what_arrives_is_told_with_ceil_mode_too() -> None:
+    entries = [{"type": "MaxPool2d", "kernel_size": 4, "stride": 2, "ceil_mode": True}]
+    plan, problems = make_plan(parse({"layers": entries})[0], (1, 3, 3))
+    assert problems == []
+    assert plan.output_shape == tuple(nn.MaxPool2d(4, 2, ceil_mode=True)(torch.zeros(1, 1, 3, 3)).shape[1:])
+    _, (problem,) = make_plan(parse({"layers": entries})[0], (1, 2, 3))
+    assert problem.message == "layers[0] MaxPool2d: its 4×4 window is larger than the 2×3 that arrives"
+
+
+def test_a_file_of_blocks_in_the_place_of_a_model_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    from cnnexp.cli import main
+
+    assert main(["check", "model=blocks/basic_block"]) == 2
+    told = capsys.readouterr().err
+    assert "a model needs a list 'layers'" in told
+    assert (
+        "hint: this is a file of blocks (basic_block, basic_stage); a model names it under defaults: [blocks: NAME]"
+        in told
+    )
+    assert told.endswith("\n1 problem; nothing was run\n")

@@ -160,8 +160,6 @@ def _window_too_large(
     cls, n = layer.component.cls, len(shape) - 1
     if not issubclass(cls, _WINDOWED) or issubclass(cls, nn.modules.conv._ConvTransposeNd):
         return None
-    if params.get("ceil_mode"):
-        return None  # a window that is not filled counts then
     padding = params.get("padding", 0)
     if isinstance(padding, str) and padding == "same":
         return None
@@ -169,7 +167,10 @@ def _window_too_large(
     sizes = list(zip(spread(params["kernel_size"], n), spread(params.get("dilation", 1), n), strict=True))
     extents = [d * (k - 1) + 1 for k, d in sizes]
     room = [s + 2 * p for s, p in zip(shape[1:], pads, strict=True)]
-    if all(e <= r for e, r in zip(extents, room, strict=True)):
+    steps = spread(params.get("stride") or params["kernel_size"], n)
+    # With ceil_mode a window counts that is not filled, if it begins inside.
+    short = [s - 1 if params.get("ceil_mode") else 0 for s in steps]
+    if all(e <= r + s for e, r, s in zip(extents, room, short, strict=True)):
         return None
     padded = f", {times(room)} with its padding" if any(pads) else ""
     spreading = " (spread by its dilation)" if any(d != 1 for _, d in sizes) else ""

@@ -67,4 +67,6 @@ def _no_list(model: Mapping[str, Any]) -> Problem:
     if near:
         text += f"; is '{near}' meant to be it?"
     path: Path = ("layers",) if "layers" in model else (near,) if near else ()
-    return Problem("no-layers", path, text)
+    blocks = [str(k) for k, v in model.items() if isinstance(v, Mapping) and "layers" in v]
+    hint = f"this is a file of blocks ({', '.join(blocks)}); a model names it under defaults: [blocks: NAME]"
+    return Problem("no-layers", path, text, hint if blocks and len(blocks) == len(model) else None)

@@ -283,7 +283,7 @@ def _plain(parent: DictConfig | ListConfig, key: Any, path: Path, problems: list
 
 def _of_block(path: Path) -> bool:
     """Whether a value is the default of a block's parameter, where `???` says that every user must give it."""
-    return path[:2] == ("model", "blocks") and path[3:4] == ("params",)
+    return path[:1] == ("model",) and path[-2:-1] == ("params",)
 
 
 def _name(key: object) -> str | int:
