@@ -68,6 +68,12 @@ NEGATIVE: dict[str, tuple[str, list[Any], Shape, str | None]] = {
     "two large windows": ("one-layer", [conv(8, 3), conv(8, 3)], IMAGE, None),
     "zeros around what a bias has moved": ("one-layer", [conv(8, 1), conv(8, 3, padding=1)], IMAGE, None),
     "a depthwise separable convolution": ("depthwise-alone", [conv(32), "ReLU", DEPTHWISE, "ReLU", WIDEN], IMAGE, None),
+    "a scale for every channel": (
+        "depthwise-alone",
+        [conv(32), "ReLU", {"type": "Residual", "layers": ["BatchNorm2d", conv(32, 1, groups=32, bias=False)]}],
+        IMAGE,
+        None,
+    ),
     "a depthwise convolution in two strips": (
         "depthwise-alone",
         [conv(32, (1, 3), groups=32), conv(32, (3, 1), groups=32), WIDEN],

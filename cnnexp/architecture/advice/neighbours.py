@@ -145,7 +145,9 @@ def _depthwise_alone(network: Network) -> Iterator[Finding]:
 
 
 def _is_depthwise(layer: PlannedLayer) -> bool:
-    return is_a(layer, *CONVOLUTIONS) and value(layer, "groups") == layer.input_shape[0] > 1
+    # One of 1×1 sees no neighbours: it only weighs every channel, as the scale of a ConvNeXt block does.
+    grouped = is_a(layer, *CONVOLUTIONS) and value(layer, "groups") == layer.input_shape[0] > 1
+    return grouped and not _is_pointwise(layer)
 
 
 _MIXED = "mixed"
