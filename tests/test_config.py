@@ -271,6 +271,9 @@ def test_an_optimizer_that_torch_refuses(check: Check) -> None:
         ("optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0.9"),
         ("experiment=[]",),
         ("hydra.verbose=false",),
+        ("model.freeze=[Conv2d]",),
+        ("model.init=[{match: Linear, weight: zeros_}]",),
+        ("model.no_advice=[one-layer]",),
     ],
 )
 def test_what_a_component_takes_may_be_set_without_a_plus(check: Check, words: tuple[str, ...]) -> None:

@@ -161,7 +161,8 @@ def _value(base: DictConfig, override: Override) -> tuple[str, Problem | None]:
             node = below
             continue
         last = depth == len(path) - 1
-        open_to_more = override.is_add() or (isinstance(node, DictConfig) and "type" in node)
+        word = path[:depth] == ("model",) and part in _WORDS
+        open_to_more = override.is_add() or word or (isinstance(node, DictConfig) and "type" in node)
         if isinstance(node, DictConfig) and last and depth and open_to_more and not override.is_delete():
             # A component's parameters are checked against its own signature, so any of them may be set.
             return text if override.is_add() else f"+{text}", None
@@ -196,6 +197,8 @@ def _unknown_inside(base: DictConfig, override: Override, path: Path) -> Problem
 
 
 _ABSENT: Any = object()
+_WORDS = ("blocks", "init", "freeze", "no_advice")
+"""What a model mapping may hold beside its variables and layers, so that it may be set where it is not written yet."""
 
 
 def _child(node: Any, part: str | int) -> Any:
