@@ -335,3 +335,13 @@ def test_advice_can_be_given_on_any_network(layers: list[Any], loss: str | None)
     labels = {layer.label for _, _, layer in plan.walk()}
     assert all(a.message.partition(": ")[0] in labels and a.code in RULES and a.hint for a in found)
     assert len({(a.code, a.path) for a in found}) == len(found)
+
+
+def test_advice_on_a_value_that_came_through_a_name_is_located_where_it_was_written() -> None:
+    blocks = {"one": {"params": {"bias": True}, "layers": [{**conv(4, 3), "bias": "$bias"}, "BatchNorm2d"]}}
+    stack, _ = parse({"blocks": blocks, "layers": ["one", {"type": "one", "bias": True, "name": "other"}]})
+    plan, _ = make_plan(stack, (3, 8, 8))
+    assert [a.path for a in advise(plan) if a.code == "bias-before-norm"] == [
+        ("blocks", "one", "params", "bias"),
+        ("layers", 1, "bias"),
+    ]

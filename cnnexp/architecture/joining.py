@@ -102,7 +102,7 @@ def overwritten(layer: Layer, planned: Sequence[PlannedLayer]) -> Iterator[Probl
         for leaf in _leaves(branch):
             if leaf.params.get("inplace") is True:
                 text = f"{leaf.label}: inplace must be false here: {layer.label} needs the same input once more"
-                yield Problem("overwritten", (*leaf.path, "inplace"), text)
+                yield Problem("overwritten", leaf.place("inplace"), text)
                 break
             if leaf.component.name not in _PASSING:
                 break

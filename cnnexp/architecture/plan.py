@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,6 +40,7 @@ class PlannedLayer:
         children: what stands inside a composite: exactly the named children of the module that it builds.
         block: the block that it is a use of.
         whole: whether everything inside fits.
+        origins: where a parameter was written that reached the layer through a `$name`.
     """
 
     name: str
@@ -53,6 +56,7 @@ class PlannedLayer:
     children: tuple[PlannedLayer, ...] = ()
     block: str | None = None
     whole: bool = True
+    origins: Mapping[str, Path] = dataclasses.field(default_factory=lambda: MappingProxyType({}), compare=False)
 
     @property
     def type(self) -> str:
@@ -63,6 +67,10 @@ class PlannedLayer:
     def composite(self) -> bool:
         """Whether other layers stand inside it."""
         return is_composite(self.component)
+
+    def place(self, key: str) -> Path:
+        """The key path at which a parameter was written."""
+        return self.origins.get(key, (*self.path, key))
 
     def build(self) -> nn.Module:
         """The torch module, with freshly drawn weights."""
@@ -118,7 +126,7 @@ class Plan:
     input_shape: Shape
     dtype: str = "float32"
     whole: bool = True
-    start: Start = field(default_factory=Start)
+    start: Start = dataclasses.field(default_factory=Start)
     use: Use = Use()
 
     @property

@@ -146,6 +146,7 @@ class _Pass:
             field,
             layer.path,
             layer.label,
+            origins=layer.origins,
         )
         return done, _Flow(known.leaving, field)
 

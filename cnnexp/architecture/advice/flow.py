@@ -111,7 +111,7 @@ class Finding:
     def path(self) -> Path:
         """The key path in the model mapping."""
         written = self.key is not None and self.key in self.layer.params
-        return (*self.layer.path, str(self.key)) if written else self.layer.path
+        return self.layer.place(str(self.key)) if written else self.layer.path
 
 
 def nothing(network: Network) -> Iterator[Finding]:
