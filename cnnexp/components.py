@@ -102,6 +102,9 @@ class Component:
             parameter = self.parameters.get(name)
             if parameter is None:
                 problems.append(self._unknown(name, path, label))
+            elif value is not None and not kinds.expressible(parameter.annotation):
+                text = f"{label}: {name} cannot be written in YAML, because it is a Python class or function"
+                problems.append(Problem("bad-value", (*path, name), text, "leave it out"))
             elif complaint := parameter.complaint(value):
                 hint = kinds.cure(value, parameter.annotation)
                 problems.append(Problem("bad-value", (*path, name), f"{label}: {name} {complaint}", hint))

@@ -159,3 +159,12 @@ def test_a_trained_network_with_blocks_is_found_again(check: Check, tmp_path: Pa
     assert main(["--from", str(run.path / "config.yaml")]) == 0
     first, second = (r.load_model().state_dict() for r in cnnexp.runs(tmp_path / "outputs"))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_misspelt_key_whose_value_came_through_a_name_is_told_once_at_the_key(check: Check) -> None:
+    body = BLOCKS.replace("kernel_size: $size", "kernal_size: $size")
+    uses = "  - {type: conv, out: 4, size: 3}\n  - {type: conv, out: 4, size: 5}\n"
+    assert check({MINE: f"{body}{uses}{END}"}, "model=mine") == [
+        f"error: {MINE}:5:44 layers[0] conv › layers[0] Conv2d: unknown parameter 'kernal_size'; did you mean "
+        "'kernel_size'? (also in layers[1] conv)"
+    ]

@@ -90,8 +90,10 @@ WRONG = {
     "half a flag": (["check", "--js"], "unrecognized arguments: --js", OPTIONS),
     "a flag without its value": (["check", "--cfg"], "argument --cfg/-c: expected one argument", OPTIONS),
     "a second folder": (["runs", "a", "b"], "unrecognized arguments: b", OPTIONS),
-    "a verb after the verb": (["train", "check"], "override 'check': an override is written key=value", None),
-    "a verb after a flag": (["--run", "check"], "override 'check': an override is written key=value", None),
+    "a verb after the verb": (
+        ["train", "check"], "'check' is a command, and a command stands first", "cnnexp check …"
+    ),
+    "a verb after a flag": (["--run", "check"], "'check' is a command, and a command stands first", "cnnexp check …"),
     "a folder that does not exist": (
         ["check", "--config-dir", "nope"], "--config-dir: there is no folder 'nope'", None
     ),

@@ -22,8 +22,10 @@ PARSED: list[tuple[Any, list[str]]] = [
     (typed("Sequential"), ["layers[0] Sequential: 'layers' is missing"]),
     (typed("Sequential", layers=[]), [f"layers[0] Sequential: 'layers' {EMPTY}"]),
     (typed("Sequential", layers=[None]), [f"layers[0] Sequential: 'layers' {EMPTY}"]),
-    (typed("Sequential", layers="ReLU"), ["layers[0] Sequential: 'layers' must be a list, not 'ReLU'"]),
-    (typed("Sequential", layers={"type": "ReLU"}), ["layers[0] Sequential: 'layers' must be a list, not a mapping"]),
+    (typed("Sequential", layers="ReLU"), ["layers[0] Sequential: 'layers' must be a list, not 'ReLU'"
+        "\n  hint: one entry makes a list as well: layers: [...]"]),
+    (typed("Sequential", layers={"type": "ReLU"}), ["layers[0] Sequential: 'layers' must be a list, not a mapping"
+        "\n  hint: one entry makes a list as well: layers: [...]"]),
     (typed("Sequential", layers=None), ["layers[0] Sequential: 'layers' must be a list, not null"]),
     (parallel(), [f"layers[0] Parallel: 'branches' {EMPTY}"]),
     (parallel(None, None), [f"layers[0] Parallel: 'branches' {EMPTY}"]),
@@ -85,8 +87,9 @@ PARSED: list[tuple[Any, list[str]]] = [
     (parallel(typed("ReLU", name="dim")),
         ["layers[0] Parallel › branches[0] ReLU: the name 'dim' is taken by Parallel itself"
          "\n  hint: choose another name"]),
-    (residual(typed("ReLU", name="0"), typed("Tanh", name="a.b")),
-        ["layers[0] Residual › layers[0] ReLU: the name '0' is taken by nn.Sequential itself"
+    (residual(typed("ReLU", name="1"), typed("Tanh", name="a.b")),
+        ["layers[0] Residual › layers[0] ReLU: name '1': whole numbers are the names of entries "
+         "without a name of their own"
          "\n  hint: choose another name",
          "layers[0] Residual › layers[1] Tanh: name must be a text without dots, not 'a.b'"]),
     ("Residul", ["layers[0]: unknown layer type 'Residul'; did you mean 'Residual'?"]),
@@ -141,11 +144,11 @@ MISFITS: list[tuple[Any, tuple[int, ...], list[str]]] = [
         ["layers[0] Parallel: branches[0] Identity gives 3×8×8, but branches[1] gives 192; to be concatenated along"
          " dimension 1 they must agree in all others"]),
     (parallel(conv(2), conv(3), merge="add"), IMAGE,
-        ["layers[0] Parallel: branches[0] Conv2d gives 2×8×8, but branches[1] Conv2d gives 3×8×8; to be added they must"
-         " be equal"]),
+        ["layers[0] Parallel: branches[0] Conv2d gives 2×8×8, but branches[1] Conv2d gives 3×8×8; to be added their"
+         " sizes must be equal, or 1"]),
     (parallel(conv(1), conv(2), conv(3), merge="multiply"), IMAGE,
-        ["layers[0] Parallel: branches[1] Conv2d gives 2×8×8, but branches[2] Conv2d gives 3×8×8; to be multiplied they"
-         " must be equal"]),
+        ["layers[0] Parallel: branches[1] Conv2d gives 2×8×8, but branches[2] Conv2d gives 3×8×8; to be multiplied "
+         "their sizes must be equal, or 1"]),
     (parallel(conv(), conv(), dim=0), IMAGE,
         [f"layers[0] Parallel: dim must be between 1 and 3, not 0: batch and 3×8×8 are joined\n  {MERGED}"]),
     (parallel(conv(), conv(), dim=-4), IMAGE,

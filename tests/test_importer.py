@@ -697,8 +697,9 @@ UNSAID: list[tuple[Callable[[], nn.Module], list[str]]] = [
         ["forward multiplies by the number 2", "forward adds the number 1", "forward calls torch.einsum"],
     ),
     (lambda: Forward(lambda m, x: x.detach()), ["forward calls x.detach()"]),
-    (lambda: Forward(lambda m, x: (x, x)), ["forward gives several tensors, and a stack passes one"]),
-    (lambda: Forward(lambda m, x: 3), ["forward gives no tensor, and a stack passes one"]),
+    (lambda: Forward(lambda m, x: (x, x)), ["forward gives several tensors, and a stack passes one tensor"]),
+    (lambda: Forward(lambda m, x: {"out": x}), ["forward gives a dict, and a stack passes one tensor"]),
+    (lambda: Forward(lambda m, x: 3), ["forward gives no tensor, and a stack passes one tensor"]),
     (
         lambda: Forward(lambda m, x: torch.flatten(x)),
         ["forward flattens the batch too (torch.flatten without start_dim)"],

@@ -295,7 +295,7 @@ NAMES = [
     (3, "name must be a text without dots, not 3"),
     (True, "name must be a text without dots, not true"),
     (["a"], "name must be a text without dots, not ['a']"),
-    ("0", "the name '0' is taken by nn.Sequential itself\n  hint: choose another name"),
+    ("1", "name '1': whole numbers are the names of entries without a name of their own\n  hint: choose another name"),
     ("forward", "the name 'forward' is taken by nn.Sequential itself\n  hint: choose another name"),
 ]
 # fmt: on

@@ -251,7 +251,7 @@ def test_a_wrong_rule_is_said_in_full(init: Any, texts: list[str]) -> None:
     ("freeze", "text"),
     [
         (3, "freeze: must be a layer type, a name or a list of them, not 3"),
-        (["stem", ""], "freeze: must be a layer type, a name or a list of them, not ['stem', '']"),
+        (["stem", ""], "freeze: must be a layer type, a name or a list of them, not ''"),
         ("stm", "freeze: no layer matches 'stm'; did you mean 'stem'?"),
         ("ReLU", "freeze: no layer with weights matches 'ReLU'"),
     ],

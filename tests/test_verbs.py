@@ -39,7 +39,19 @@ class Einsum(nn.Module):
         return torch.einsum("ij,kj->ik", self.fc(x), self.fc.weight)
 
 
+class Excite(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.fc(x.mean([2, 3])))[:, :, None, None]
+
+
 small = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+half = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+half[0].requires_grad_(False)
+half[2].bias.requires_grad_(False)
 number = 3
 
 
@@ -129,6 +141,17 @@ class TestFromPython:
         assert yaml.safe_load(capsys.readouterr().out) == {
             "layers": [{"type": "Linear", "out_features": 8}, "ReLU", {"type": "Linear", "out_features": 2}]
         }
+
+    def test_what_does_not_learn_is_frozen(self, nets: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["code", "--from-python", f"{nets}:half", "--input", "4"]) == 0
+        model = yaml.safe_load(capsys.readouterr().out)
+        built = cnnexp.plan(model, input_shape=(4,)).build()
+        assert {name for name, p in built.named_parameters() if p.requires_grad} == {"2.weight"}
+
+    def test_axes_that_an_index_adds_are_said(self, nets: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["code", "--from-python", f"{nets}:Excite", "--input", "3,8,8"]) == 0
+        (join,) = yaml.safe_load(capsys.readouterr().out)["layers"]
+        assert (join["type"], join["merge"]) == ("Parallel", "multiply")
 
     @pytest.mark.parametrize(
         ("what", "told"),

@@ -156,3 +156,12 @@ class TestLoading:
         }
         assert {file: told([{"from": file}])[0].removeprefix("init[0]: ") for file in texts} == texts
         assert not trap.exists()
+
+
+def test_the_names_that_data_parallel_gives_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    layers = [conv(name="stem"), "ReLU"]
+    theirs = planned(layers=layers).build(seed=1)
+    torch.save(nn.DataParallel(theirs).state_dict(), "parallel.pt")
+    ours = planned(layers=layers, init=[{"from": "parallel.pt"}]).build(seed=2)
+    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())

@@ -182,7 +182,11 @@ class Reader:
             text, hint = f"{label}: name must be a text without dots, not {kinds.shown(name)}", None
         elif names is None:
             text, hint = f"{label}: is called '{position}' here and can have no other name", "leave name out"
-        elif name in _TAKEN or name.isdigit():
+        elif name == position:
+            return position
+        elif name.isdigit():
+            text = f"{label}: name '{name}': whole numbers are the names of entries without a name of their own"
+        elif name in _TAKEN:
             text = f"{label}: the name '{name}' is taken by nn.Sequential itself"
         elif name in names:
             text = f"{label}: the name '{name}' is taken by {names[name]}"
@@ -322,7 +326,8 @@ class Reader:
         if listed and self._present(found):
             return found
         state = "is empty" if listed else f"must be a list, not {kinds.shown(found.value)}"
-        hint = _NOTHING if listed else None
+        one = isinstance(found.value, str) or (isinstance(found.value, Mapping) and "type" in found.value)
+        hint = _NOTHING if listed else f"one entry makes a list as well: {key}: [...]" if one else None
         self.problems.append(Problem("no-layers", found.path, f"{label}: '{key}' {state}", hint))
         return None
 
@@ -332,7 +337,7 @@ def _moved(problems: Sequence[Problem], path: Path, origins: Mapping[str, Path])
     depth = len(path)
     return [
         replace(p, path=(*origins[str(p.path[depth])], *p.path[depth + 1 :]))
-        if len(p.path) > depth and str(p.path[depth]) in origins
+        if len(p.path) > depth and str(p.path[depth]) in origins and p.code != "unknown-parameter"
         else p
         for p in problems
     ]

@@ -138,5 +138,7 @@ def _patterns(value: Any, path: Path, label: str, otherwise: Path) -> tuple[tupl
     if value is None:
         text = f"{label}: 'match' is missing (a layer type, or the name of a layer with * for any text)"
         return (), [Problem("missing-parameter", otherwise, text)]
-    text = f"{label}: must be a layer type, a name or a list of them, not {kinds.shown(value)}"
-    return (), [Problem("bad-value", path, text)]
+    wrong = [i for i, p in enumerate(patterns) if not (isinstance(p, str) and p)] if isinstance(patterns, list) else []
+    shown = kinds.shown(value if not wrong else value[wrong[0]])
+    text = f"{label}: must be a layer type, a name or a list of them, not {shown}"
+    return (), [Problem("bad-value", (*path, wrong[0]) if wrong else path, text)]

@@ -79,8 +79,8 @@ def _apart(layer: Layer, earlier: int, later: int, shapes: Sequence[Shape]) -> P
     first, this = (layer.children[n].label.removeprefix(f"{layer.label} › ") for n in (earlier, later))
     rule = {
         "concat": f"to be concatenated along dimension {dim} they must agree in all others",
-        "add": "to be added they must be equal",
-        "multiply": "to be multiplied they must be equal",
+        "add": "to be added their sizes must be equal, or 1",
+        "multiply": "to be multiplied their sizes must be equal, or 1",
     }[how]
     text = f"{layer.label}: {first} gives {times(shapes[earlier])}, but {this} gives {times(shapes[later])}; {rule}"
     return Problem("cannot-merge", layer.children[later].path, text)

@@ -67,8 +67,12 @@ def _indices(values: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _order(component: Component, values: Mapping[str, Any]) -> Iterator[Finding]:
     dims = values.get("dims")
-    if component.name == "Permute" and isinstance(dims, (list, tuple)) and (not dims or dims[0] != 0):
+    if component.name != "Permute" or not isinstance(dims, (list, tuple)):
+        return
+    if not dims or dims[0] != 0:
         yield "dims", f"dims must begin with 0, the batch, not be {shown(dims)}", "count the sample's dimensions from 1"
+    elif sorted(dims) != list(range(len(dims))) and min(dims) >= 0:
+        yield "dims", f"dims must hold each of 0 to {len(dims) - 1} once, not be {shown(dims)}", None
 
 
 def _one_of(component: Component, values: Mapping[str, Any]) -> Iterator[Finding]:

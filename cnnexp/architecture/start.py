@@ -104,7 +104,7 @@ def start(
         if not misses:
             step, found = _loaded(rule, layers, model) if rule.source is not None else _filled(rule, layers, model)
             problems += found
-            steps.append(step)
+            steps += [] if found else [step]
     own = {name: name.rpartition(".")[0] for name, _ in model.named_parameters()}
     frozen = {}
     for index, pattern in enumerate(freeze):

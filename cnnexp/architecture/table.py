@@ -40,7 +40,8 @@ def _beginnings(plan: Plan) -> Iterator[str]:
         yield f"{step.rule.label} {', '.join(step.rule.match)}: {how} ({_counted(len(step.names))})"
     if plan.start.freeze:
         patterns = ", ".join(pattern for pattern, _ in plan.start.freeze)
-        yield f"freeze {patterns}: {_counted(len(plan.start.frozen))} do not learn"
+        verb = "does" if len(plan.start.frozen) == 1 else "do"
+        yield f"freeze {patterns}: {_counted(len(plan.start.frozen))} {verb} not learn"
 
 
 def _counted(number: int) -> str:

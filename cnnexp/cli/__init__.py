@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from cnnexp.cli.arguments import VERBS, WITHOUT_CONFIG, parser, unknown_verb, usage
-from cnnexp.errors import CnnexpError, ConfigError, Interrupted
+from cnnexp.errors import CnnexpError, ConfigError, Interrupted, Problem
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +55,9 @@ def _dispatch(words: list[str]) -> int:
         if verb not in VERBS:
             raise ConfigError([unknown_verb(verb)])
     arguments = parser(verb).parse_intermixed_args(words)
+    if late := next((word for word in getattr(arguments, "overrides", ()) if word in VERBS), None):
+        text = f"'{late}' is a command, and a command stands first"
+        raise ConfigError([Problem("late-verb", (), text, f"cnnexp {late} …")])
     if arguments.help:
         print(usage(), end="")
         return 0

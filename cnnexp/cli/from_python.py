@@ -31,7 +31,8 @@ def from_python(arguments: argparse.Namespace) -> int:
         raise ConfigError([replace(p, message=f"{name}: {p.message}") for p in problems])
     for text in imported.unsaid:
         print(f"not said: {text}", file=sys.stderr)
-    comment = "\n".join([f"{name}, for samples of {'×'.join(map(str, sizes))}.", *imported.unsaid])
+    origin = f"{name}, for samples of {'×'.join(map(str, sizes))}. How its weights begin is not read."
+    comment = "\n".join([origin, *imported.unsaid])
     print(writing.text(imported.model, comment), end="")
     return 0
 

@@ -21,7 +21,7 @@ OPEN = r"^\$|\$\{|^\?{3}$"
 """Texts that stand for another value: a `$name`, one with a `${…}` in it, and `???`."""
 
 _OLD_TRUTH = r"^([Yy]es|YES|[Nn]o|NO|[Oo]n|ON|[Oo]ff|OFF)$"
-_OLD_NUMBER = r"^[-+]?(\d[\d.]*[_:]|0b)"
+_OLD_NUMBER = r"^[-+]?(\d[\d.]*[_:eE]|0b)"
 _UNIONS = (Union, types.UnionType)
 _LISTS = (tuple, list, collections.abc.Sequence, collections.abc.Iterable)
 _PLAIN: Mapping[Any, str] = {

@@ -76,7 +76,9 @@ def from_module(module: nn.Module, sample: Tensor | None = None) -> Imported:
         return Imported({}, ("the module does nothing: it has no layers",), {})
     whole = sequential(parts)
     weights = {new: reader.names[id(layer)] for new, layer in placed(whole)}
-    return Imported(written(whole), tuple(_unused(module, weights)), weights)
+    model = written(whole)
+    frozen = _frozen(module, weights)
+    return Imported({**model, "freeze": frozen} if frozen else model, tuple(_unused(module, weights)), weights)
 
 
 def checked(module: Any, input_shape: tuple[int, ...]) -> tuple[Imported, list[Problem]]:
@@ -163,6 +165,16 @@ def _unused(module: nn.Module, weights: Mapping[str, str]) -> Iterator[str]:
         own = [*inner.parameters(recurse=False), *inner.buffers(recurse=False)]
         if own and not any(id(t) in used for t in own):
             yield f"{name}: its weights are never used in eval mode".removeprefix(": ")
+
+
+def _frozen(module: nn.Module, weights: Mapping[str, str]) -> list[str]:
+    """The names in the new network of what does not learn: of a layer, or of its weights where others of it learn."""
+    found = []
+    for new, old in weights.items():
+        own = dict(module.get_submodule(old).named_parameters())
+        still = [name for name, weight in own.items() if not weight.requires_grad]
+        found += [new] if own and len(still) == len(own) else [f"{new}.{name}" for name in still]
+    return found
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

@@ -54,8 +54,14 @@ class _Decomposition:
         self._compare_modes()
         end = self._end()
         if not isinstance(end, fx.Node):
-            several = isinstance(end, (dict, list, tuple))
-            self._note(f"forward gives {'several tensors' if several else 'no tensor'}, and a stack passes one")
+            given = (
+                "a dict"
+                if isinstance(end, dict)
+                else "several tensors"
+                if isinstance(end, (list, tuple))
+                else "no tensor"
+            )
+            self._note(f"forward gives {given}, and a stack passes one tensor")
             raise Untraceable(self.reasons)
         self._settle_in_place()
         self.start = next(n for n in self.graph.nodes if n.op == "placeholder")  # trace() has seen to it

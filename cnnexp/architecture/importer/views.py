@@ -138,7 +138,13 @@ def _getitem(node: fx.Node, look: Look) -> Layers:
         return first(source), [_piece(source, index, look)]
     if isinstance(index, int) and name:
         raise Unsayable(f"forward takes one of the results of {written(source)}")
-    return source, _parts(index if isinstance(index, tuple) else (index,), look)
+    index = index if isinstance(index, tuple) else (index,)
+    kept = len(index) - next((n for n, i in enumerate(reversed(index)) if i is not None), len(index))
+    shape = look.shape(source)
+    whole = Ellipsis in index or shape is None or len(shape) == kept
+    # A None behind all dimensions adds one of size 1 at the end.
+    added = [nn.Unflatten(-1, (-1, 1)) for _ in index[kept:]] if whole else []
+    return source, [*_parts(index[:kept] if whole else index, look), *added]
 
 
 def _parts(index: Sequence[Any], look: Look) -> list[nn.Module]:
