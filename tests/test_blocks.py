@@ -236,8 +236,9 @@ USES: list[tuple[list[Any], dict[str, Any], list[str]]] = [
     (["b"], {"b": block("$a", a=None)},
         ["layers[0] b: 'layers' is empty\n  hint: Identity stands for no layer at all"]),
     (["b"], {"b": {"layers": "$a", "params": {"a": 3}}}, ["layers[0] b: 'layers' must be a list, not 3"]),
-    ([typed("b", name="0")], {"b": block("ReLU")},
-        ["layers[0] b: the name '0' is taken by nn.Sequential itself\n  hint: choose another name"]),
+    ([typed("b", name="1")], {"b": block("ReLU")},
+        ["layers[0] b: name '1': whole numbers are the names of entries without a name of their own"
+         "\n  hint: choose another name"]),
     ([typed("b", name="x"), typed("b", name="x")], {"b": block("ReLU")},
         ["layers[1] b: the name 'x' is taken by layers[0]\n  hint: choose another name"]),
     (["b"], {"b": block(typed("ReLU", name="$n"), n="a.b")},
