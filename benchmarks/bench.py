@@ -123,9 +123,12 @@ def main(rounds: int) -> None:
     ]
     model = {"layers": different}
     row("planning 1,000 different layers : the same, constructed", *by_turns(plan, construct, rounds))
-    standard = lambda: timed(lambda: cnnexp.plan("resnet50", input_shape=(3, 224, 224), num_classes=1000))  # noqa: E731
     theirs = lambda: timed(torchvision.models.resnet50)  # noqa: E731
-    row("planning resnet50 from YAML : building torchvision's", *by_turns(standard, theirs, rounds))
+    whole = lambda: timed(lambda: cnnexp.plan("resnet50", input_shape=(3, 224, 224), num_classes=1000))  # noqa: E731
+    model = Composer().compose(["model=resnet50", "data.num_classes=1000"]).values["model"]
+    bare = lambda: timed(lambda: make_plan(parse(model)[0], (3, 224, 224)))  # noqa: E731
+    row("planning resnet50 : building torchvision's", *by_turns(bare, theirs, 2 * rounds))
+    row("composing and planning resnet50 : building torchvision's", *by_turns(whole, theirs, 2 * rounds))
 
 
 def timed(work: Callable[[], object]) -> float:
