@@ -43,8 +43,6 @@ def read(source: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise UnreadableWeights(f"there is no file '{path}'")
     tensors = _safetensors(path) if path.suffix == ".safetensors" else _in_network(_torchs(path))
-    if all(name.startswith("module.") for name in tensors):  # as torch's DataParallel names what it wraps
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     if not tensors:
         raise UnreadableWeights(f"'{path}' holds no weights")
     for name, tensor in tensors.items():

@@ -18,7 +18,6 @@ from cnnexp.architecture.planning import make_plan
 from cnnexp.config import Composer
 from cnnexp.errors import Problem
 from tests.advising import DEPTHWISE, MAX, codes, conv, linear, planned, told
-from tests.quick import sampled
 
 BLOCK = {"block": {"layers": [conv(8, padding=1), "BatchNorm2d", "ReLU"]}}
 
@@ -285,7 +284,8 @@ SHIPPED = {
 }
 
 
-@pytest.mark.parametrize("name", sampled(SHIPPED, 6))
+@pytest.mark.one_in(6)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_networks_get_little_advice(name: str) -> None:
     found = [a.code for a in advise(cnnexp.plan(name), "CrossEntropyLoss")]
     assert {code: found.count(code) for code in sorted(set(found))} == SHIPPED[name]

@@ -372,7 +372,7 @@ _LOOK = """
 import sys
 from cnnexp.cli import main
 code = main(sys.argv[1:])
-heavy = [m for m in ("torch", "pytorch_lightning", "torchmetrics", "torchvision") if m in sys.modules]
+heavy = [m for m in ("torch", "torch._dynamo", "pytorch_lightning", "torchmetrics", "torchvision") if m in sys.modules]
 print("\\nimported:", code, *heavy)
 """
 LIGHT = {
@@ -384,6 +384,8 @@ LIGHT = {
     ("trainer.max_epoch=3",): "2",
     ("check", "+typo=1"): "2",
     ("check", "model=net"): "0 torch",
+    ("check", "model=googlenet"): "0 torch",
+    ("check", "model=densenet121"): "0 torch",
     ("code", "model=mlp"): "0 torch",
     ("check", "--multirun", "seed=1,2"): "0 torch",
 }

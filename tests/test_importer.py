@@ -26,7 +26,6 @@ from cnnexp.architecture.parsing import parse
 from cnnexp.architecture.plan import Plan
 from cnnexp.architecture.planning import make_plan
 from tests.layer_table import EVERY_ROW, Row, by_hand
-from tests.quick import sampled
 
 slow = pytest.mark.slow
 few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -477,7 +476,8 @@ FORWARDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], bool]] = {
 
 
 class TestForwards:
-    @pytest.mark.parametrize("name", sampled(FORWARDS, 8))
+    @pytest.mark.one_in(8)
+    @pytest.mark.parametrize("name", FORWARDS)
     def test_a_forward_is_followed(self, name: str) -> None:
         torch.manual_seed(0)
         build, shape, needs_sample = FORWARDS[name]

@@ -9,7 +9,6 @@ import pytest
 
 from cnnexp.cli import main
 from cnnexp.config import packaged
-from tests.quick import sampled
 
 MINE = "conf/model/mine.yaml"
 EXPERIMENT = "conf/experiment/mine.yaml"
@@ -122,7 +121,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), sampled(MODELS.values(), 2, list(MODELS)))
+@pytest.mark.parametrize(("text", "told"), MODELS.values(), ids=MODELS)
 def test_a_problem_of_a_model_file(check: Check, text: str, told: str) -> None:
     assert check({MINE: text}, "model=mine") == f"error: {MINE}:{told}".splitlines()
 
@@ -247,7 +246,7 @@ OVERRIDES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("words", "override", "message"), sampled(OVERRIDES.values(), 3, list(OVERRIDES)))
+@pytest.mark.parametrize(("words", "override", "message"), OVERRIDES.values(), ids=OVERRIDES)
 def test_a_value_of_the_command_line(check: Check, words: tuple[str, ...], override: str, message: str) -> None:
     told = check({}, *words)
 

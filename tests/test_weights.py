@@ -158,10 +158,25 @@ class TestLoading:
         assert not trap.exists()
 
 
-def test_the_names_that_data_parallel_gives_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_that_data_parallel_gives_are_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    layers = [conv(name="stem"), "ReLU"]
+    layers = [conv(name="stem"), "ReLU", conv()]
+    torch.save(nn.DataParallel(planned(layers=layers).build(seed=1)).state_dict(), "parallel.pt")
+    assert told([{"from": "parallel.pt"}], layers=layers) == [
+        "init[0]: every name in 'parallel.pt' begins with 'module.', as torch's DataParallel writes them\n"
+        "  hint: save model.module.state_dict() in its place"
+    ]
+
+
+def test_a_layer_may_be_called_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    layers = [conv(name="module")]
     theirs = planned(layers=layers).build(seed=1)
-    torch.save(nn.DataParallel(theirs).state_dict(), "parallel.pt")
-    ours = planned(layers=layers, init=[{"from": "parallel.pt"}]).build(seed=2)
-    assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
+    torch.save(theirs.state_dict(), "plain.pt")
+    plan = planned(layers=layers, init=[{"from": "plain.pt"}])
+    scope: dict[str, Any] = {}
+    exec(plan.source(), scope)
+    for ours in (plan.build(seed=2), scope["model"]):
+        assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())

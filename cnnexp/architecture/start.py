@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path as FilePath
@@ -195,12 +195,19 @@ def _loaded(rule: Init, layers: Sequence[str], model: nn.Module) -> tuple[Step, 
     if not own:
         text = f"{rule.label}: no layer that matches has weights"
         return Step(rule, ()), [Problem("no-match", (*rule.path, "match"), text)]
+    if _wrapped(found) and not _wrapped(own):
+        text = f"{rule.label}: every name in '{rule.source}' begins with 'module.', as torch's DataParallel writes them"
+        return Step(rule, ()), [Problem("bad-weights", place, text, "save model.module.state_dict() in its place")]
     wrong = list(_differences(rule, own, found))
     problems = [Problem("bad-weights", place, f"{rule.label}: {text}") for text in wrong[:_FEW]]
     if len(wrong) > _FEW:
         problems.append(Problem("bad-weights", place, f"{rule.label}: {len(wrong) - _FEW} more weights do not fit"))
     names = tuple(name for name in own if name in found)
     return Step(rule, names, {name: found[name] for name in names}, files.file(str(rule.source))), problems
+
+
+def _wrapped(names: Iterable[str]) -> bool:
+    return all(name.startswith("module.") for name in names)
 
 
 def _differences(rule: Init, own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Iterator[str]:
