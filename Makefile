@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench clean
+.PHONY: help run test check format bench bench-sweep clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.installed ## train the default network on the shipped digits; ARGS="model=net" changes what runs
 	$(BIN)/python -m cnnexp $(ARGS)
@@ -34,6 +34,9 @@ format: $(VENV)/.installed-dev ## format the code and repair what the linter can
 
 bench: $(VENV)/.installed-dev ## speed against hand-written PyTorch, as ratios
 	$(BIN)/python benchmarks/bench.py
+
+bench-sweep: $(VENV)/.installed-dev ## speed of a sweep against Hydra's basic launcher and single processes, as ratios
+	$(BIN)/python benchmarks/sweep.py
 
 clean: ## remove what was installed and cached; recorded runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

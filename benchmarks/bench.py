@@ -5,16 +5,18 @@ python benchmarks/bench.py [rounds]
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torchvision
+from hydra.types import RunMode
 from torch import nn
 
 import cnnexp
@@ -23,12 +25,13 @@ from cnnexp.architecture.planning import make_plan
 from cnnexp.config import Composer
 from cnnexp.data.sets import load
 from cnnexp.records import load as recorded
+from cnnexp.verify import Known, verify
 
 EPOCHS = 2
 
 
 def by_hand(name: str, layout: torch.memory_format) -> Callable[[], float]:
-    """A plain PyTorch loop over the same data, batch size and optimizer; returns seconds per 1,000 samples trained on."""
+    """A plain PyTorch loop over the same data, batch size and optimizer; returns seconds per 1,000 samples."""
     data = Composer().compose([f"model={name}"]).values["data"]
     train = load(data).train
     images = train.images.float().div(255).sub(data["mean"]).div(data["std"])[: 40 * data["batch_size"]]
@@ -128,6 +131,56 @@ def main(rounds: int) -> None:
     bare = lambda: timed(lambda: make_plan(parse(model)[0], (3, 224, 224)))  # noqa: E731
     row("planning resnet50 : building torchvision's", *by_turns(bare, theirs, 2 * rounds))
     row("composing and planning resnet50 : building torchvision's", *by_turns(whole, theirs, 2 * rounds))
+    points = grid()
+    row(
+        "composing 1,000 points of tudui : loading each with Hydra",
+        *by_turns(composing(points), loading(points), rounds),
+    )
+    row("the same, and checking them : loading each with Hydra", *by_turns(checking(points), loading(points), rounds))
+
+
+def grid() -> list[list[str]]:
+    """1,000 points: 40 networks, half of which do not fit, with 25 learning rates each."""
+    activations = ("null", "relu", "tanh", "gelu", "{type: LeakyReLU, negative_slope: 0.2}")
+    paddings = ("zeros", "reflect", "replicate", "circular")
+    rates = [round(0.001 * i, 3) for i in range(1, 26)]
+    return [
+        [f"model.stride={s}", f"model.padding_mode={p}", f"model.activation={a}", f"optimizer.lr={r}"]
+        for s, p, a, r in itertools.product((1, 2), paddings, activations, rates)
+    ]
+
+
+def composing(points: Sequence[Sequence[str]]) -> Callable[[], float]:
+    """Compose all points with a new composer."""
+
+    def run() -> None:
+        composer = Composer()
+        for point in points:
+            composer.compose(point)
+
+    return lambda: timed(run)
+
+
+def checking(points: Sequence[Sequence[str]]) -> Callable[[], float]:
+    """Compose and check all points as a sweep does."""
+
+    def run() -> None:
+        composer, known = Composer(), Known()
+        for point in points:
+            verify(composer.compose(point), known)
+
+    return lambda: timed(run)
+
+
+def loading(points: Sequence[Sequence[str]]) -> Callable[[], float]:
+    """Hydra's own loading of every point; told from every hundredth of them."""
+    loader, some = Composer().loader, points[::100]
+
+    def run() -> None:
+        for point in some:
+            loader.load_configuration("config", list(point), RunMode.RUN)
+
+    return lambda: timed(run) * len(points) / len(some)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -74,11 +74,11 @@ class RunError(CnnexpError):
 
     def __init__(self, message: str, path: FolderPath | None = None) -> None:
         self.path = path
+        self.reason = message
         super().__init__(message)
 
     def __str__(self) -> str:
-        reason = super().__str__()
-        return f"{reason}; recorded in {self.path}" if self.path else reason
+        return f"{self.reason}; recorded in {self.path}" if self.path else self.reason
 
 
 class Interrupted(RunError):
@@ -98,10 +98,10 @@ class Interrupted(RunError):
         return 128 + self.signum
 
 
-def render(problems: Sequence[Problem]) -> str:
-    """The text that a person reads: every problem with its place and its cure, then the count."""
+def render(problems: Sequence[Problem], end: str = "nothing was run") -> str:
+    """The text that a person reads: every problem with its place and its cure, then the count and what follows."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return "\n".join([*map(str, problems), f"{count}; nothing was run"])
+    return "\n".join([*map(str, problems), f"{count}; {end}"])
 
 
 def reason(error: BaseException) -> str:

@@ -47,6 +47,24 @@ RUN: Table = {
 }
 GROUPS = ("data", "task", "model", "loss", "optimizer", "scheduler", "trainer", "logger")
 
+SWEEP: Table = {
+    "name": (str | None, _ANY),
+    "grid": (_Mapping, _ANY),
+    "zip": (list[list[str]] | list[str], _ANY),
+    "exclude": (list[_Mapping], _ANY),
+    "seeds": (int | list[int] | None, Rule(least=0)),
+    "skip_invalid": (bool, _ANY),
+    "max_jobs": (int, _COUNT),
+    "slots": (Literal["auto"] | int, _COUNT),
+    "jobs_per_gpu": (int, _COUNT),
+    "threads": (Literal["auto"] | int, _COUNT),
+    "time_limit": (str | int | float | None, Rule(above=0)),
+    "memory_limit": (str | int | None, _COUNT),
+    "retries": (int, _NOT_NEGATIVE),
+    "start_method": (str, Rule(choices=("auto", "forkserver", "spawn"))),
+}
+"""What the group `sweep` may hold; it says how runs are made and is no part of a run."""
+
 TRAINER: Table = {
     "accelerator": (str, Rule(choices=("auto", "cpu", "gpu", "cuda", "mps", "tpu"))),
     "strategy": (str, _ANY),
@@ -141,12 +159,18 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**filled, "data": {**_DEFAULTS, **data}} if isinstance(data, Mapping) else filled
 
 
+def of_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without what it says of sweeps, which is no part of a run."""
+    return {key: value for key, value in config.items() if key != "sweep"}
+
+
 def check(config: Mapping[str, Any]) -> list[Problem]:
     """Every problem of a plain config's settings: unknown and missing keys, wrong types and ranges."""
     problems = [
-        *_table({k: v for k, v in config.items() if k not in GROUPS}, RUN, (), others=GROUPS),
+        *_table({k: v for k, v in config.items() if k not in (*GROUPS, "sweep")}, RUN, (), others=(*GROUPS, "sweep")),
         *(Problem("missing-key", (group,), f"the config has no '{group}'") for group in GROUPS if group not in config),
         *_section(config, "trainer", TRAINER),
+        *_section(config, "sweep", SWEEP),
         *_choice(config, "data", "name", DATA),
         *_choice(config, "task", "type", TASKS),
         *_choice(config, "logger", "type", LOGGERS),
@@ -160,6 +184,11 @@ def check(config: Mapping[str, Any]) -> list[Problem]:
         *(() if any(("trainer", key) in wrong for key in _ENDS) else _end(trainer)),
         *data_check(data),
     ]
+
+
+def check_sweep(section: Any) -> list[Problem]:
+    """Every problem of the group `sweep`."""
+    return list(_section({"sweep": section}, "sweep", SWEEP))
 
 
 def _choice(config: Mapping[str, Any], group: str, selector: str, tables: Mapping[str, Table]) -> Iterator[Problem]:
@@ -202,7 +231,7 @@ def _table(values: Mapping[str, Any], table: Table, path: Path, others: tuple[st
         if complaint:
             yield Problem("bad-value", (*path, key), f"{prefix}{key} {complaint}", kinds.cure(value, annotation))
     for key in table:
-        if key not in values and table is not TRAINER:  # Lightning's own default holds there
+        if key not in values and table not in (TRAINER, SWEEP):  # a default of Lightning or of ours holds there
             yield Problem("missing-key", (*path, key), f"{prefix}{key} is missing")
 
 

@@ -17,6 +17,6 @@ def grid() -> Table:
 def text(table: Table) -> str:
     """The lines of a table, as wide as it needs."""
     out = io.StringIO()
-    Console(file=out, width=1000, color_system=None, highlight=False, markup=False).print(table)
+    Console(file=out, width=1000, color_system=None, highlight=False, markup=False, emoji=False).print(table)
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     return "\n".join(line for line in lines if line)

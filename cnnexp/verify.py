@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnexp import settings
 from cnnexp.config import Config
+from cnnexp.config.locate import Locator
 from cnnexp.errors import ConfigError, Path, Problem, key_path
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ _NOT_CHOSEN = (
 _OVERRIDE = re.compile(r"^override '[+~]*([^=@']*)")
 _ANCHORED = re.compile(r"^(\w+):[^\n#]*&", re.MULTILINE)
 """A variable that YAML itself can use elsewhere, through an alias."""
+_Found = TypeVar("_Found")
 _IN_FOLDER = re.compile(rf"(?:^|[/\\])({'|'.join(_GROUPS)})[/\\].*:\d+:\d+$")
 
 
@@ -41,13 +44,20 @@ class Verdict:
         config: the plain config with everything filled in.
         plan: the network up to the first layer that does not fit; None when it was not looked at.
         problems: every problem, located.
-        advice: what is not wrong and yet hardly meant, located; told only where nothing is wrong.
+        locator: finds the places of advice.
     """
 
     config: dict[str, Any]
     plan: Plan | None
     problems: tuple[Problem, ...]
-    advice: tuple[Advice, ...] = ()
+    locator: Locator | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def advice(self) -> tuple[Advice, ...]:
+        """What is not wrong and yet hardly meant, located; told only where nothing is wrong."""
+        if self.problems or self.plan is None or self.locator is None:
+            return ()
+        return tuple(self.locator.locate([replace(a, path=("model", *a.path)) for a in self.plan.advice]))
 
     def sound(self) -> Plan:
         """The plan of a config without problems.
@@ -71,11 +81,30 @@ def _as_dict(told: Problem | Advice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def verify(config: Config) -> Verdict:
+class Known:
+    """What was found out about networks and what they meet, for configs that are checked at once, such as a sweep's."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Any] = {}
+
+    def once(self, what: str, read: object, find: Callable[[], _Found]) -> _Found:
+        """What is found from plain values; found a second time for other values only."""
+        key = (what, repr(read))
+        if key not in self._found:
+            self._found[key] = find()
+        found: _Found = self._found[key]
+        return found
+
+
+def verify(config: Config, known: Known | None = None) -> Verdict:
     """Check a composed config as far as it goes without data, Lightning or an accelerator.
 
     A mistake outside the network and its components is told without importing torch, unless the command also touches
     one of them. A network that is not the one asked for, or would be met by other data, is not planned.
+
+    Arguments:
+        config: the composed config.
+        known: what the checks of other configs have found out, and this one adds to; the verdict is the same without.
     """
     values = settings.completed(config.values)
     lost = _unchosen(config)
@@ -83,14 +112,9 @@ def verify(config: Config) -> Verdict:
     told = _news(config, values, settings.check(values), lost)
     plan = None
     if not (first or told) or config.touches(*(key for key in _TORCH if key not in lost)):
-        plan, found = _network(values, unused(config), planned=lost.isdisjoint(_SHAPING))
+        plan, found = _network(values, unused(config), lost.isdisjoint(_SHAPING), known or Known())
         told += _news(config, values, found, lost, told)
-    problems = (*first, *config.locator.locate(told))
-    return Verdict(values, plan, problems, () if problems or plan is None else _advice(config, plan))
-
-
-def _advice(config: Config, plan: Plan) -> tuple[Advice, ...]:
-    return tuple(config.locator.locate([replace(a, path=("model", *a.path)) for a in plan.advice]))
+    return Verdict(settings.of_run(values), plan, (*first, *config.locator.locate(told)), config.locator)
 
 
 def _unchosen(config: Config) -> set[str]:
@@ -141,29 +165,41 @@ def _at(values: Any, path: Path) -> Any:
     return values
 
 
-def network(values: Mapping[str, Any], idle: Sequence[Path] = ()) -> tuple[Plan, list[Problem]]:
+def network(
+    values: Mapping[str, Any], idle: Sequence[Path] = (), known: Known | None = None
+) -> tuple[Plan, list[Problem]]:
     """The plan of a config's network, up to the first layer that does not fit, and all its problems.
 
     Arguments:
         values: a plain config; of it only `model`, `data.shape`, `loss`, `extensions` and `trainer.precision` are read.
         idle: the key paths of the model's variables that nothing refers to, as `unused` finds them.
+        known: as `verify` takes it.
     """
+    plan, problems = (known or Known()).once("network", _shaping(values), lambda: _planned(values))
+    return replace(plan, use=_use(values, idle)) if plan.input_shape else plan, list(problems)
+
+
+def _shaping(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values that `_planned` reads."""
+    return values.get("extensions"), values.get("model"), _section(values, "data").get("shape"), _dtype(values)
+
+
+def _planned(values: Mapping[str, Any]) -> tuple[Plan, list[Problem]]:
     from cnnexp.architecture import extensions
     from cnnexp.architecture.parsing import parse
     from cnnexp.architecture.plan import Plan
     from cnnexp.architecture.planning import make_plan
 
-    modules = values.get("extensions") or []
+    modules, model, shape, dtype = _shaping(values)
+    modules = modules or []
     foreign = extensions.load(modules) if isinstance(modules, list) else []  # what is no list is told elsewhere
     if foreign or not isinstance(modules, list):
         return Plan((), (), whole=False), foreign  # what their layers are called cannot be known
-    stack, problems = parse(values.get("model"))
-    shape = _section(values, "data").get("shape")
+    stack, problems = parse(model)
     plan = Plan((), (), whole=False)
     if isinstance(shape, list) and shape and all(isinstance(s, int) and s > 0 for s in shape):
-        plan, misfits = make_plan(stack, tuple(shape), *_dtype(values))
+        plan, misfits = make_plan(stack, tuple(shape), *dtype)
         problems += misfits
-        plan = replace(plan, use=_use(values, idle))
     return plan, [replace(p, path=("model", *p.path)) for p in problems]
 
 
@@ -193,14 +229,24 @@ def unused(config: Config) -> tuple[Path, ...]:
     return tuple(path for path in idle if path[0] not in anchored)
 
 
-def _network(values: Mapping[str, Any], idle: Sequence[Path], planned: bool) -> tuple[Plan | None, list[Problem]]:
+def _network(
+    values: Mapping[str, Any], idle: Sequence[Path], planned: bool, known: Known
+) -> tuple[Plan | None, list[Problem]]:
     """The plan and the problems of everything that the network meets in training; of its company alone unplanned."""
+    plan, problems = network(values, idle, known) if planned else (None, [])
+    if all(isinstance(values.get(group), Mapping) for group in ("task", "data")) and "optimizer" in values:
+        whole = {"loss": None, "scheduler": None, **values}
+        read = {key: whole[key] for key in ("task", "loss", "optimizer", "scheduler")}
+        read["data"] = {key: whole["data"].get(key) for key in ("name", "num_classes")}
+        shaping = _shaping(values) if planned else None
+        problems += known.once("company", (read, shaping), lambda: _company(read, plan))
+    return plan, problems
+
+
+def _company(read: Mapping[str, Any], plan: Plan | None) -> list[Problem]:
     from cnnexp.training.check import check
 
-    plan, problems = network(values, idle) if planned else (None, [])
-    if all(isinstance(values.get(group), Mapping) for group in ("task", "data")) and "optimizer" in values:
-        problems += check({"loss": None, "scheduler": None, **values}, plan if plan and plan.whole else None)
-    return plan, problems
+    return check(read, plan if plan and plan.whole else None)
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

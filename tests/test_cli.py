@@ -20,7 +20,7 @@ from cnnexp.version import __version__
 
 SOUND = "layers:\n  - Flatten\n  - {type: Linear, out_features: 10}\n"
 MINE = {"conf/model/mine.yaml": SOUND}
-VERBS = "there are train, check, code, runs, layers, schema"
+VERBS = "there are train, check, code, runs, resume, layers, schema"
 OPTIONS = "cnnexp --help lists the options"
 
 
@@ -126,7 +126,7 @@ def test_a_command_that_is_wrong(cnnexp: Cnnexp, words: list[str], message: str,
     assert cnnexp(*words) == refused(message, hint)
 
 
-@pytest.mark.parametrize("verb", ["show", "test", "predict", "export", "report", "resume"])
+@pytest.mark.parametrize("verb", ["show", "test", "predict", "export", "report"])
 def test_a_verb_that_is_yet_to_come(cnnexp: Cnnexp, verb: str) -> None:
     assert cnnexp(verb) == refused(f"the command '{verb}' is not part of this version", VERBS)
 
@@ -256,7 +256,7 @@ def test_check_shows_the_table_up_to_the_layer_that_failed(cnnexp: Cnnexp) -> No
 
     assert said.code == 2
     assert said.err == (
-        f"error: {packaged()}/model/tudui.yaml:14:23 layers[5] MaxPool2d:"
+        f"error: {packaged()}/model/tudui.yaml:8:25 layers[5] MaxPool2d:"
         " its 2×2 window is larger than the 1×1 that arrives\n"
         "  hint: the sizes on the way: 32×32 → 4×4 after layers[0] Conv2d → 2×2 after layers[2] MaxPool2d"
         " → 1×1 after layers[3] Conv2d\n1 problem; nothing was run\n"
@@ -287,14 +287,17 @@ def test_a_network_for_another_number_of_classes(cnnexp: Cnnexp) -> None:
 
 @pytest.mark.slow
 def test_check_of_a_sweep(cnnexp: Cnnexp) -> None:
-    said = cnnexp("check", "--multirun", "model=mine", "model.layers.1.bias=true,false", files=MINE)
+    said = cnnexp("check", "--multirun", "model=mine", "model.layers.1.bias=true,false", "seed=1,2", files=MINE)
 
     assert (said.code, said.err) == (0, "")
-    assert [line for line in said.out.splitlines() if line.startswith("#")] == [
-        "# model=mine model.layers.1.bias=True", "# model=mine model.layers.1.bias=False"
-    ]  # fmt: skip
-    assert "30,730 parameters" in said.out
-    assert "30,720 parameters" in said.out
+    heading, _, *rows = said.out.splitlines()
+    assert heading.split() == ["#", "bias", "seed", "output", "verdict", "parameters", "multiply-adds"]
+    assert [row.split() for row in rows] == [
+        [str(number), bias, seed, "10", "fits", parameters, "30,720"]
+        for number, (bias, seed, parameters) in enumerate(
+            (bias, seed, parameters) for bias, parameters in (("true", "30,730"), ("false", "30,720")) for seed in "12"
+        )
+    ]
 
 
 @pytest.mark.slow
@@ -308,16 +311,21 @@ def test_check_of_a_sweep_as_json(cnnexp: Cnnexp) -> None:
 def test_every_point_of_a_sweep_that_cannot_be_is_told(cnnexp: Cnnexp) -> None:
     said = cnnexp("check", "--multirun", "model=mine", "model.layers.1.out_features=9,10,11", "seed=1,2", files=MINE)
 
-    assert (said.code, said.out) == (2, "")
+    assert said.code == 2
+    assert [row.split()[3:] for row in said.out.splitlines()[2:]] == [
+        *[["wrong-classes"]] * 2,
+        *[["10", "fits", "30,730", "30,720"]] * 2,
+        *[["wrong-classes"]] * 2,
+    ]
     assert (
         said.err
         == "".join(
             f"error: override 'model.layers.1.out_features={n}': layers[1] Linear: out_features (={n}) must be 10,"
-            f" the number of classes of data 'digits' [model.layers.1.out_features={n} seed=1]\n"
+            f" the number of classes of data 'digits' [model.layers.1.out_features={n} seed=1 and 1 more]\n"
             '  hint: write out_features: "${data.num_classes}"\n'
             for n in (9, 11)
         )
-        + "2 problems; nothing was run\n"
+        + "2 problems; 4 of 6 points cannot run; nothing was run\n"
     )
 
 

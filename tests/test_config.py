@@ -14,7 +14,7 @@ HEAD = "# @package _global_\n"
 NO_MODEL = "choose one of " + ", ".join(sorted(f.stem for f in (packaged() / "model").glob("*.yaml")))
 TOP = (
     "the keys there are seed, memory_format, compile, check_finite_every_n_steps, checkpoint, extensions, outputs,"
-    " data, task, model, loss, optimizer, scheduler, trainer, logger"
+    " data, task, model, loss, optimizer, scheduler, trainer, logger, sweep"
 )
 MULTIRUN = ("several values need --multirun", "or quote the value to mean one text")
 OUTSIDE = "copy the file into conf/ and name it from there"
@@ -79,6 +79,7 @@ CHOICES = {
     "model=zzzz": ("there is no model 'zzzz'", NO_MODEL),
     "model=": ("there is no model ''", NO_MODEL),
     "model=a/b": ("there is no model 'a/b'", NO_MODEL),
+    "task=${oc.select:x}": ("there is no task '${oc.select:x}'", "choose one of classification, none"),
     "model=3": (f"'model' is chosen by name: {NO_MODEL.removeprefix('choose one of ')}", None),
     "trainer=null": ("'trainer' is chosen by name: cpu, ddp, default, fsdp, gpu, smoke", None),
     "trainer=3": ("'trainer' is chosen by name: cpu, ddp, default, fsdp, gpu, smoke", None),

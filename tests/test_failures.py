@@ -171,62 +171,7 @@ def test_an_output_folder_that_cannot_be_written_is_one_line(work: Path, capsys:
     )
 
 
-@pytest.mark.slow
-def test_a_sweep_runs_every_point_and_goes_on_after_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    overrides = ["model=mlp", "optimizer=sgd", "optimizer.lr=0.01,1e38", "trainer=smoke", *FAST]
-    assert main(["--multirun", *overrides, "seed=1,2"]) == 1
-    found = {run.path.name: run.status for run in cnnexp.runs("outputs")}
-    assert found == {
-        "0_lr=0.01_seed=1": "completed",
-        "1_lr=0.01_seed=2": "completed",
-        "2_lr=1e+38_seed=1": "failed",
-        "3_lr=1e+38_seed=2": "failed",
-    }
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
-    assert len(errors) == 2
-    assert errors[0].startswith("error: optimizer.lr=1e+38 seed=1: the loss is ")
-
-
 def test_a_sweep_with_a_bad_point_runs_nothing(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--multirun", "model.activation=relu,sigmoidd", "trainer=smoke"]) == 2
     assert "unknown layer type 'sigmoidd'; did you mean 'Sigmoid'?" in capsys.readouterr().err
     assert list(work.iterdir()) == []
-
-
-def test_a_sweep_that_no_point_can_be_run_of_leaves_nothing(
-    work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert main(["--multirun", "model=mlp", "trainer.accelerator=gpu", "seed=1,2"]) == 2
-    error = capsys.readouterr().err
-    assert "torch finds no GPU on this machine" in error
-    assert error.splitlines()[-1] == "1 problem; nothing was run"
-    assert list(work.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_a_point_that_cannot_run_here_fails_and_the_others_run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    words = ["model=mlp", "trainer=smoke", "trainer.accelerator=gpu,cpu", "logger=none"]
-    assert main(["--multirun", *words]) == 1
-    assert [run.status for run in cnnexp.runs("outputs")] == ["completed"]
-    assert "error: trainer.accelerator=gpu: trainer.accelerator is gpu" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_whole_sweep(number: int, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cnnexp.errors import Interrupted
-    from cnnexp.training import fit
-
-    started: list[str] = []
-
-    def stop(job: fit.Job) -> Path:
-        started.append(job.name)
-        raise Interrupted(number)
-
-    monkeypatch.setattr(fit, "run", stop)
-    assert main(["--multirun", "model=mlp", "seed=1,2,3", "trainer=smoke"]) == code
-    assert started == ["0_seed=1"]

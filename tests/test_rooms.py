@@ -20,23 +20,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights": {"errors"},
     "architecture": FOUNDATION | {"tables", "weights"},
     "data": FOUNDATION,
-    "records": {"errors", "version", "tables"},
+    "records": {"errors", "version"},
+    "signals": {"errors"},
+    "report": {"errors", "records", "tables"},
     "config": {"errors", "data"},
     "settings": FOUNDATION | {"data"},
     "verify": FOUNDATION | {"config", "settings", "architecture", "training"},
-    "training": FOUNDATION | {"architecture", "data", "records"},
+    "training": FOUNDATION | {"architecture", "data", "records", "signals"},
     "schema": FOUNDATION | {"architecture"},
-    "sweeps": {"errors", "config", "verify"},
+    "sweeps": {
+        *("errors", "tables", "signals", "settings", "config", "verify"),
+        *("architecture", "data", "records", "training", "__main__"),
+    },
     "api": {"errors", "config", "verify", "architecture", "training", "records"},
-    "cli": {"errors", "version", "config", "verify", "architecture", "training", "records", "sweeps", "schema"},
+    "cli": {
+        *("errors", "version", "config", "verify", "architecture", "training"),
+        *("records", "sweeps", "schema", "report"),
+    },
     "__init__": {"errors", "version", "api", "architecture"},
     "__main__": {"cli"},
 }
 LIBRARIES = {
-    "torch": {"architecture", "data", "training", "api", "weights"},
-    "pytorch_lightning": {"data", "training"},
-    "hydra": {"config", "cli", "sweeps"},
-    "omegaconf": {"config", "cli", "sweeps"},
+    "torch": {"architecture", "data", "training", "api", "weights", "sweeps"},
+    "pytorch_lightning": {"data", "training", "sweeps"},
+    "hydra": {"config", "cli"},
+    "omegaconf": {"config", "cli"},
 }
 
 

@@ -22,10 +22,9 @@ import pytest
 import yaml
 
 from cnnexp.errors import ConfigError, RunError
-from cnnexp.records import Record, Run, find, load
+from cnnexp.records import Record, find, load
 from cnnexp.records.environment import git
 from cnnexp.records.record import identity
-from cnnexp.records.table import table
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -339,25 +338,6 @@ def test_an_identity_knows_no_order_of_keys_and_changes_nothing() -> None:
     assert config == CONFIG
 
 
-def _cells(line: str) -> list[str]:
-    return re.split(r"  +", line.strip())
-
-
-def test_a_table_has_one_row_for_each_run() -> None:
-    done = {"test_accuracy": 0.98765, "test_loss": 12.345, "val_loss": 1}
-    rows = [
-        Run(Path("outputs/runs/a"), {"status": "completed", "metrics": done, "parameters": 1234567, "seconds": 65.43}),
-        Run(Path("outputs/runs/[red]b"), {"status": "failed", "parameters": 10, "seconds": 0.5}),
-    ]
-    heading, _, first, second = table(rows).splitlines()
-    assert _cells(heading) == ["run", "status", "test accuracy", "test loss", "parameters", "seconds"]
-    assert _cells(first) == ["outputs/runs/a", "completed", "0.9877", "12.3", "1,234,567", "65.4"]
-    assert _cells(second) == ["outputs/runs/[red]b", "failed", "10", "0.5000"]
-    for title, number in (("parameters", "1,234,567"), ("seconds", "65.4")):
-        assert heading.index(title) + len(title) == first.index(number) + len(number)
-    assert _cells(table([]).splitlines()[0]) == ["run", "status", "parameters", "seconds"]
-
-
 def _git(folder: Path, *arguments: str) -> str:
     who = ("-c", "user.name=a", "-c", "user.email=a@b")
     done = subprocess.run(["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True)
@@ -381,6 +361,6 @@ def test_the_commit_and_its_changes_are_those_of_the_working_directory(
 
 
 def test_records_import_no_torch() -> None:
-    code = "import sys, cnnexp.records, cnnexp.records.table, cnnexp.records.environment; print('torch' in sys.modules)"
+    code = "import sys, cnnexp.records, cnnexp.report, cnnexp.records.environment; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -118,8 +118,9 @@ def test_a_run_leaves_a_whole_record(work: Path) -> None:
     run = cnnexp.train([*overrides, "scheduler=cosine"])
     names = {p.name for p in run.path.iterdir()}
     assert names == {
-        "config.yaml", "run.json", "layers.txt", "model.py", "metrics.csv", "log.txt", "checkpoints", "tensorboard",
-    }  # fmt: skip
+        *("config.yaml", "run.json", "layers.txt", "model.py", "metrics.csv", "log.txt", "checkpoints"),
+        *("tensorboard", ".lock"),
+    }
     fields = json.loads((run.path / "run.json").read_text())
     assert fields["status"] == "completed" == run.status
     assert fields["overrides"] == [*overrides, "scheduler=cosine"]

@@ -7,6 +7,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from cnnexp.cli.arguments import VERBS, WITHOUT_CONFIG, parser, unknown_verb, usage
 from cnnexp.errors import CnnexpError, ConfigError, Interrupted, Problem
@@ -68,6 +69,23 @@ def _dispatch(words: list[str]) -> int:
     with warnings.catch_warnings():
         # A primary config without _self_ is composed as Hydra documents it; the warning is about an upgrade from 1.0.
         warnings.filterwarnings("ignore", r"In '.*': Defaults list is missing `_self_`", UserWarning)
+        if verb == "resume":
+            return _resume(Path(arguments.folder), arguments.overrides)
         from cnnexp.cli.composed import composed
 
         return composed(verb, arguments)
+
+
+def _resume(folder: Path, overrides: Sequence[str]) -> int:
+    """Go on with a sweep or with one run."""
+    if (folder / "sweep.json").is_file():
+        from cnnexp.cli.sweep import resume
+
+        return resume(folder, overrides)
+    from cnnexp.cli.resume import resume_run
+
+    if overrides:
+        text = f"a run goes on as it was: '{overrides[0]}' cannot be changed"
+        hint = f"begin another one: cnnexp train --from {folder}/config.yaml {overrides[0]}"
+        raise ConfigError([Problem("bad-option", (), text, hint)])
+    return resume_run(folder)

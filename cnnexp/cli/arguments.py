@@ -13,10 +13,11 @@ VERBS = {
     "check": "problems, layer table and totals; trains nothing",
     "code": "the network as stand-alone PyTorch source",
     "runs": "what was recorded below a folder",
+    "resume": "finish an interrupted run, or the unfinished jobs of a sweep: resume outputs/runs/RUN",
     "layers": "the layer types, or one of them explained: layers Conv2d --input 3,32,32 stride=2",
     "schema": "a JSON Schema for editors, of model files or with `schema blocks` of files of blocks",
 }
-_LATER = ("show", "test", "predict", "export", "report", "resume")
+_LATER = ("show", "test", "predict", "export", "report")
 WITHOUT_CONFIG = ("runs", "layers", "schema")
 _EXAMPLES = """\
 examples:
@@ -62,6 +63,10 @@ def parser(verb: str) -> argparse.ArgumentParser:
     if verb == "runs":
         own.add_argument("folder", nargs="?", default="outputs")
         own.add_argument("--json", action="store_true")
+        return own
+    if verb == "resume":
+        own.add_argument("folder")
+        own.add_argument("overrides", nargs="*")
         return own
     if verb == "layers":
         own.add_argument("name", nargs="?")
@@ -120,6 +125,7 @@ options:
   --multirun, -m        a sweep: several values for a key, separated by commas
   --from FILE           take the config from a run's config.yaml
   --json                check and runs: machine-readable output
+  --each                runs: a row for each run, where the table puts the seeds of a network together
   --against NAME        check: what another network, or the same one with other values, has otherwise
   --advice              check: every piece of advice that there is, and how to switch it off
   --from-python M:OBJ   code: the YAML of a network in Python, an nn.Module or a function that gives one

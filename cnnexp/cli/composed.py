@@ -8,7 +8,6 @@ import logging
 import re
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,13 @@ from cnnexp.cli import hydra_flags, listing
 from cnnexp.cli.arguments import bad_option
 from cnnexp.cli.from_python import from_python
 from cnnexp.cli.listing import print_json
+from cnnexp.cli.resume import outcome
+from cnnexp.cli.sweep import sweep
 from cnnexp.errors import ConfigError, Problem, did_you_mean, render
 
 if TYPE_CHECKING:
     from cnnexp.config import Composer, Config
+    from cnnexp.sweeps.preflight import Point
     from cnnexp.verify import Verdict
 
 
@@ -54,7 +56,7 @@ def _asked(verb: str, arguments: argparse.Namespace) -> int:
     if arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help:
         return hydra_flags.show(composer, arguments)
     if arguments.multirun:
-        return _sweep(verb, arguments, composer)
+        return sweep(verb, arguments, composer, _code)
     config = composer.compose(arguments.overrides)
     return _one(verb, arguments, config, config.choices)
 
@@ -128,58 +130,23 @@ def _against(arguments: argparse.Namespace, verdict: Verdict, choices: dict[str,
     return 0
 
 
-def _train(
-    verdict: Verdict, config: Config, choices: dict[str, str], root: Path, name: str, dated: bool = True
-) -> None:
+def _train(verdict: Verdict, config: Config, choices: dict[str, str], root: Path, name: str) -> None:
     from cnnexp.training.fit import Job, follows, run
 
     try:
         plan = verdict.sound()
         command = shlex.join(["python", "-m", "cnnexp", *sys.argv[1:]])
-        path = run(Job(verdict.config, plan, name, choices, config.overrides, command, root, dated))
+        path = run(Job(verdict.config, plan, name, choices, config.overrides, command, root))
     except ConfigError as error:
         # What the data, the machine and Lightning had to say knows key paths only.
         raise ConfigError(config.locator.locate(error.problems)) from None
     if not follows():
-        print(_outcome(path))
+        print(outcome(path))
 
 
-def _outcome(path: Path) -> str:
-    """The final line: what was reached, and where the run lies."""
-    from cnnexp.records import load
-
-    run = load(path)
-    tested = {k: v for k, v in run.metrics.items() if k.startswith("test_")}
-    reached = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in sorted(tested.items()))
-    return f"{reached}; recorded in {path}" if reached else f"recorded in {path}"
-
-
-def _sweep(verb: str, arguments: argparse.Namespace, composer: Composer) -> int:
-    """Every point of the grid in turn, by Hydra's basic sweeper and launcher, after all of them were checked."""
-    from cnnexp.sweeps.grid import expand, launch, refuse
-
-    points = expand(composer, arguments.overrides)
-    if arguments.untrusted and (found := [p for q in points for p in _distrusted(q.config)]):
-        raise ConfigError(dict.fromkeys(found))
-    if verb == "check" and arguments.json:
-        print_json([{"overrides": list(p.overrides), **p.verdict.as_dict()} for p in points])
-        return 2 if any(p.verdict.problems for p in points) else 0
-    refuse(points)
-    if verb != "train":
-        for point in points:
-            print(f"# {' '.join(point.overrides)}")
-            _look(verb, point.verdict, point.config.choices)
-        return 0
-    failures = launch(composer, arguments.overrides, points, _point)
-    for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
-
-
-def _point(config: Config, verdict: Verdict, root: Path, number: int, changed: Sequence[str]) -> None:
-    """Train one point of a sweep."""
-    name = "_".join([str(number), *changed])
-    _train(verdict, config, config.choices, root, name, dated=False)
+def _code(point: Point) -> int:
+    """Print the source of one point of a sweep."""
+    return _look("code", point.verdict, point.config.choices)
 
 
 def _choices_of(source: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def show(composer: Composer, arguments: argparse.Namespace) -> int:
     """Print what one of them asks for; gives the exit code."""
-    from cnnexp.config.diagnose import HYDRAS
+    from cnnexp.config.loading import HYDRAS
 
     flag = "--cfg" if arguments.cfg else "--info" if arguments.info else None
     if flag and arguments.multirun:

@@ -20,16 +20,20 @@ def print_json(told: object) -> None:
 
 
 def runs(arguments: argparse.Namespace) -> int:
-    """The table of what was recorded."""
+    """What was recorded: ranked tables, a row for each run, or plain data."""
+    from cnnexp import report
     from cnnexp.records import find
-    from cnnexp.records.table import table
 
     found = find(Path(arguments.folder))
     if arguments.json:
         rows: list[dict[str, Any]] = [{"path": str(r.path), **r.fields} for r in found]
         print_json(rows)
+    elif not found:
+        print(f"no runs in {arguments.folder}")
+    elif getattr(arguments, "each", False):
+        print(report.each(found))
     else:
-        print(table(found) if found else f"no runs in {arguments.folder}")
+        print("\n\n".join(map(report.table, report.rankings(found))))
     return 0
 
 

@@ -17,15 +17,15 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
-from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from cnnexp.config import reading
-from cnnexp.config.diagnose import HYDRAS, apply, explain
+from cnnexp.config.diagnose import apply, explain
+from cnnexp.config.loading import HYDRAS, Loaded, Loader, of_hydra
 from cnnexp.config.locate import Locator, Source, as_path
+from cnnexp.config.resolving import resolve
 from cnnexp.data.look import look
-from cnnexp.errors import ConfigError, Path, Problem, key_path, reason
+from cnnexp.errors import ConfigError, Problem, reason
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,9 @@ class Composer:
         GlobalHydra.instance().clear()
         self.hydra = Hydra.create_main_hydra2("cnnexp", search_path)
         self.loader = self.hydra.config_loader
+        self._files = Loader(self.loader, config_name)
 
-    def compose(self, overrides: Sequence[str] = (), mode: RunMode = RunMode.RUN) -> Config:
+    def compose(self, overrides: Sequence[str] = ()) -> Config:
         """The config for these overrides.
 
         Returns:
@@ -124,20 +125,16 @@ class Composer:
         texts = tuple(overrides)
         used, problems = list(texts), list[Problem]()
         try:
-            composed = self._load(used, mode)
+            loaded = self._files.load(used)
         except (*HYDRAS, ConfigError):
             log.debug("composing failed", exc_info=True)
-            used, problems = explain(self.loader, self.config_name, texts)
+            used, problems = explain(self._files, texts)
             try:
-                composed = self._load(used, mode)
+                loaded = self._files.load(used)
             except HYDRAS as again:
                 unexplained = [] if problems else [Problem("bad-config", (), reason(again))]
                 raise ConfigError([*problems, *unexplained]) from None
-        locator = Locator(self._sources(used, mode), self._settings(texts), _raw(composed))
-        return _config(composed, locator, texts, problems)
-
-    def _load(self, overrides: list[str], mode: RunMode) -> DictConfig:
-        return self.loader.load_configuration(self.config_name, overrides, run_mode=mode)
+        return _config(loaded, self._settings(texts), texts, problems)
 
     def _settings(self, texts: Sequence[str]) -> list[tuple[str, str]]:
         """The overrides that set a value; one that chooses a file is located in that file."""
@@ -145,39 +142,9 @@ class Composer:
 
     def _is_group(self, key: str) -> bool:
         try:
-            return bool(self.loader.get_group_options(key.replace(".", "/")))
+            return bool(self._files.options(key.replace(".", "/")))
         except (OSError, ValueError):  # no name that a file could have
             return False
-
-    def _sources(self, overrides: list[str], mode: RunMode) -> Sequence[Source]:
-        return _LazySources(self.loader, self.config_name, overrides, mode)
-
-
-class _LazySources(Sequence[Source]):
-    """The files of a config in merge order; Hydra is asked for them only when a place is wanted."""
-
-    def __init__(self, loader: Any, name: str, overrides: list[str], mode: RunMode) -> None:
-        self._arguments = (loader, name, overrides, mode)
-        self._found: list[Source] | None = None
-
-    def _list(self) -> list[Source]:
-        if self._found is None:
-            loader, name, overrides, mode = self._arguments
-            defaults = loader.compute_defaults_list(name, overrides, mode)
-            folders = [FilePath(s.path) for s in loader.get_sources() if s.scheme() == "file"]
-            self._found = []
-            for entry in defaults.defaults:
-                candidates = [folder / f"{entry.config_path}.yaml" for folder in folders]
-                file = next((c for c in candidates if c.is_file()), None)
-                if file is not None:
-                    self._found.append(Source(file, as_path(entry.package or "")))
-        return self._found
-
-    def __len__(self) -> int:
-        return len(self._list())
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._list()[index]
 
 
 def load_file(file: str | FilePath, overrides: Sequence[str] = ()) -> Config:
@@ -194,27 +161,30 @@ def load_file(file: str | FilePath, overrides: Sequence[str] = ()) -> Config:
     assert isinstance(loaded, DictConfig)
     OmegaConf.set_struct(loaded, True)
     problems = apply(loaded, overrides)
-    locator = Locator([Source(path, ())], _keys(overrides), _raw(loaded))
-    return _config(loaded, locator, tuple(overrides), problems)
+    composed = Loaded(loaded, [Source(path, ())], *of_hydra(loaded))
+    return _config(composed, _keys(overrides), tuple(overrides), problems)
 
 
 def _no_mapping(what: str, file: FilePath) -> Problem:
     return Problem("not-a-mapping", (), f"{what} must be a mapping", where=f"{reading.shown(file)}:1:1")
 
 
-def _config(composed: DictConfig, locator: Locator, texts: tuple[str, ...], problems: list[Problem]) -> Config:
+def _config(
+    loaded: Loaded, settings: Sequence[tuple[str, str]], texts: tuple[str, ...], problems: Sequence[Problem]
+) -> Config:
     """Fill in what the data set knows about itself, resolve all references, and gather what is wrong."""
-    known: list[Problem] = []
-    section = composed._get_node("data") if "data" in composed else None
-    if isinstance(section, DictConfig):
-        filled, known = look({str(k): _plain(section, k, ("data", str(k)), []) for k in section})
+    raw = _raw(loaded.config)
+    whole, known = raw, list[Problem]()
+    section = raw.get("data")
+    if isinstance(section, dict):
+        filled, known = look(resolve(section, loaded.config["data"], raw, ("data",))[0])
         for key, value in filled.items():
-            OmegaConf.update(composed, f"data.{key}", value, force_add=True)
-    chosen = OmegaConf.select(composed, "hydra.runtime.choices") or {}
-    choices = {str(k): str(v) for k, v in chosen.items() if "/" not in str(k) and v is not None}
-    verbose = bool(OmegaConf.select(composed, "hydra.verbose"))
-    values, broken = _resolve(composed)
-    return Config(values, locator, texts, (*problems, *locator.locate([*broken, *known])), choices, verbose)
+            OmegaConf.update(loaded.config, f"data.{key}", value, force_add=True)
+        whole = {**raw, "data": {**section, **filled}}
+    values, broken = resolve(whole, loaded.config, whole)
+    locator = Locator(loaded.sources, settings, raw)
+    told = (*problems, *locator.locate([*broken, *known]))
+    return Config(values, locator, texts, told, loaded.choices, loaded.verbose)
 
 
 def of_model(model: Mapping[str, Any] | FilePath, data: Mapping[str, Any]) -> Config:
@@ -234,64 +204,18 @@ def of_model(model: Mapping[str, Any] | FilePath, data: Mapping[str, Any]) -> Co
             raise ConfigError([_no_mapping("a model", model)])
         model = {str(k): v for k, v in OmegaConf.load(model).items() if k != "defaults"}
     composed = OmegaConf.create({"data": dict(data), "model": dict(model)})
-    return _config(composed, Locator(sources, [], _raw(composed)), (), [])
+    return _config(Loaded(composed, sources, {}, False), [], (), [])
 
 
 def _keys(overrides: Sequence[str]) -> list[tuple[str, str]]:
     return [(text.partition("=")[0].lstrip("+~").split("@")[0].replace("/", "."), text) for text in overrides]
 
 
-def _raw(composed: DictConfig) -> Mapping[str, Any]:
+def _raw(composed: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(plain, dict)
     plain.pop("hydra", None)
     return {str(k): v for k, v in plain.items()}
-
-
-def _resolve(composed: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
-    """The plain values, with null for every value that could not be resolved, and the problems of those."""
-    problems: list[Problem] = []
-    values = {str(key): _plain(composed, key, (str(key),), problems) for key in composed if key != "hydra"}
-    # What refers to a broken reference is broken as well; the first one is where the mistake is.
-    return values, list({p.message.partition(": ")[2] or p.message: p for p in reversed(problems)}.values())[::-1]
-
-
-def _plain(parent: DictConfig | ListConfig, key: Any, path: Path, problems: list[Problem]) -> Any:
-    try:
-        if OmegaConf.is_missing(parent, key) and _of_block(path):
-            return "???"
-        if OmegaConf.is_missing(parent, key):
-            text = f"{key_path(path)} must be given"
-            problems.append(Problem("missing-value", path, text, f"add {'.'.join(map(str, path))}=… to the command"))
-            return None
-        value = parent[key]
-    except OmegaConfBaseException as error:
-        said = reason(error)
-        problems.append(Problem("bad-reference", path, f"{key_path(path)}: {said}", _reference_hint(said)))
-        return None
-    except RecursionError:
-        problems.append(Problem("bad-reference", path, f"{key_path(path)}: refers to itself"))
-        return None
-    if isinstance(value, DictConfig):
-        return {
-            k if isinstance(k, (str, int)) else str(k): _plain(value, k, (*path, _name(k)), problems) for k in value
-        }
-    if isinstance(value, ListConfig):
-        return [_plain(value, i, (*path, i), problems) for i in range(len(value))]
-    return value
-
-
-def _of_block(path: Path) -> bool:
-    """Whether a value is the default of a block's parameter, where `???` says that every user must give it."""
-    return path[:1] == ("model",) and path[-2:-1] == ("params",)
-
-
-def _name(key: object) -> str | int:
-    return key if isinstance(key, int) else str(key)
-
-
-def _reference_hint(said: str) -> str | None:
-    return "references are written from the top: ${model.stride}" if "not found" in said else None
 
 
 def choices(composer: Composer) -> Iterator[tuple[str, list[str]]]:

@@ -8,26 +8,21 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from cnnexp.config import defaults
+from cnnexp.config.loading import HYDRAS, Loader
 from cnnexp.config.locate import as_path
 from cnnexp.config.overrides import form, parse, where
 from cnnexp.errors import ConfigError, Path, Problem, did_you_mean, key_path, reason
 
-HYDRAS = (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, RecursionError, OSError)
-"""What Hydra raises for mistakes in configs and overrides."""
 
-
-def explain(loader: Any, config_name: str, texts: Sequence[str]) -> tuple[list[str], list[Problem]]:
+def explain(loader: Loader, texts: Sequence[str]) -> tuple[list[str], list[Problem]]:
     """Sort the overrides into those that compose and those that do not.
 
     Arguments:
-        loader: Hydra's config loader.
-        config_name: the primary config.
+        loader: loads the config.
         texts: the overrides as they were written.
 
     Returns:
@@ -44,7 +39,7 @@ def explain(loader: Any, config_name: str, texts: Sequence[str]) -> tuple[list[s
         elif _is_group(loader, override) and not isinstance(override.value(), dict):
             chosen.append(override)
     asked = chosen
-    base, chosen = _compose(loader, config_name, asked, problems)
+    base, chosen = _compose(loader, asked, problems)
     bad = {p.where for p in problems}
     good: list[str] = []
     values: dict[str, Override] = {}
@@ -59,31 +54,31 @@ def explain(loader: Any, config_name: str, texts: Sequence[str]) -> tuple[list[s
         else:
             good.append(text)
             values[text] = override
-    if _composes(loader, config_name, good):
+    if _composes(loader, good):
         return good, problems
     choices = [str(o.input_line) for o in chosen]
     for text, override in values.items():
-        if found := _refused(loader, config_name, choices, text, override):
+        if found := _refused(loader, choices, text, override):
             problems.append(found)
             good.remove(text)
     return good, problems
 
 
-def _composes(loader: Any, config_name: str, texts: list[str]) -> bool:
+def _composes(loader: Loader, texts: list[str]) -> bool:
     try:
-        loader.load_configuration(config_name, texts, run_mode=RunMode.RUN)
+        loader.load(texts)
     except HYDRAS:
         return False
     return True
 
 
-def _is_group(loader: Any, override: Override) -> bool:
-    return bool(loader.get_group_options(override.key_or_group))
+def _is_group(loader: Loader, override: Override) -> bool:
+    return bool(loader.options(override.key_or_group))
 
 
-def _bad_choice(loader: Any, override: Override) -> Problem | None:
+def _bad_choice(loader: Loader, override: Override) -> Problem | None:
     """The problem of an override that chooses what does not exist, or names no group and no key."""
-    options = loader.get_group_options(override.key_or_group)
+    options = loader.options(override.key_or_group)
     if not options or override.is_delete() or override.is_sweep_override():
         return None
     value = override.value()
@@ -106,14 +101,12 @@ def _bad_choice(loader: Any, override: Override) -> Problem | None:
     return None
 
 
-def _nested(loader: Any, group: str, name: str) -> list[tuple[str, str]]:
+def _nested(loader: Loader, group: str, name: str) -> list[tuple[str, str]]:
     folder, _, _ = name.rpartition("/")
-    return [(folder, option) for option in loader.get_group_options(f"{group}/{folder}")] if folder else []
+    return [(folder, option) for option in loader.options(f"{group}/{folder}")] if folder else []
 
 
-def _compose(
-    loader: Any, config_name: str, chosen: list[Override], problems: list[Problem]
-) -> tuple[DictConfig, list[Override]]:
+def _compose(loader: Loader, chosen: list[Override], problems: list[Problem]) -> tuple[DictConfig, list[Override]]:
     """The config of the chosen files, and the choices that could be composed; the others become problems.
 
     Raises:
@@ -121,27 +114,27 @@ def _compose(
     """
     kept: list[Override] = []
     try:
-        config = _load(loader, config_name, kept, problems)
+        config = _load(loader, kept, problems)
     except ConfigError as error:
-        told = defaults.check(loader, config_name, None)
+        told = defaults.check(loader.hydras, loader.config_name, None)
         raise ConfigError([*problems, *told] if told else error.problems) from None
     for override in chosen:
         try:
-            config = _load(loader, config_name, [*kept, override], [])
+            config = _load(loader, [*kept, override], [])
         except ConfigError as error:
             value = override.value()
             names = value if isinstance(value, list) else [value]
-            told = [p for n in names for p in defaults.check(loader, f"{override.key_or_group}/{n}", config)]
+            told = [p for n in names for p in defaults.check(loader.hydras, f"{override.key_or_group}/{n}", config)]
             problems += told or [p if p.where else replace(p, where=where(override)) for p in error.problems]
         else:
             kept.append(override)
     return config, kept
 
 
-def _load(loader: Any, config_name: str, chosen: list[Override], problems: list[Problem]) -> DictConfig:
+def _load(loader: Loader, chosen: list[Override], problems: list[Problem]) -> DictConfig:
     texts = [str(o.input_line) for o in chosen]
     try:
-        config: DictConfig = loader.load_configuration(config_name, texts, run_mode=RunMode.RUN)
+        config = loader.chosen(texts)
     except ConfigError as own:
         raise ConfigError([*problems, *own.problems]) from None
     except HYDRAS as error:
@@ -212,10 +205,10 @@ def _child(node: Any, part: str | int) -> Any:
     return _ABSENT
 
 
-def _refused(loader: Any, config_name: str, chosen: list[str], text: str, override: Override) -> Problem | None:
+def _refused(loader: Loader, chosen: list[str], text: str, override: Override) -> Problem | None:
     """The problem of an override that Hydra refuses although its key exists."""
     try:
-        loader.load_configuration(config_name, [*chosen, text], run_mode=RunMode.RUN)
+        loader.load([*chosen, text])
     except HYDRAS as error:
         return Problem("bad-override", (), reason(error.__cause__ or error), where=where(override))
     return None

@@ -8,6 +8,8 @@ import io
 import json
 import logging
 import math
+import os
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +69,7 @@ class Record:
         """
         name = re.sub(r"[^\w.=+-]+", "-", name)[:100].encode()[:200].decode(errors="ignore")
         name = name if name.strip(".") else "run"
-        started = datetime.now().astimezone()
+        started = _now()
         stem = f"{started:%Y-%m-%d_%H-%M-%S}_{name}" if dated else name
         for attempt in range(1, 10_000):
             path = root / (stem if attempt == 1 else f"{stem}-{attempt}")
@@ -79,8 +81,52 @@ class Record:
                 continue
             except OSError as error:
                 raise _unwritable(root, error.strerror or str(error)) from None
-            return cls(path, {"status": "running", "started": started.isoformat(timespec="milliseconds")})
+            return cls(path, {"status": "running", "started": _text(started)})
         raise _unwritable(root, f"there are 10,000 runs called {stem}")
+
+    @classmethod
+    def reopen(cls, path: Path) -> Record:
+        """Go on with the record in a folder: the fields of `run.json`, and the rows of `metrics.csv`.
+
+        Raises:
+            RunError: there is no readable record.
+        """
+        fields = dict(load(path).fields)
+        try:
+            with (path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+                rows: list[dict[str, Any]] = [dict(row) for row in csv.DictReader(file)]
+        except OSError:
+            rows = []
+        return cls(path, fields, rows)
+
+    def start(self, step: int = 0, seconds: float = 0.0) -> None:
+        """Begin an attempt: the first one, or one that goes on where an earlier one ended.
+
+        Arguments:
+            step: the optimizer step that it goes on from.
+            seconds: how long earlier attempts are known to have worked; an attempt that was killed could not say.
+        """
+        for gone in ("finished", "error", "failure"):
+            self.fields.pop(gone, None)
+        started = _text(_now())
+        attempt = {"started": started, "pid": os.getpid(), "host": platform.node(), "from_step": step}
+        self.update(
+            status="running",
+            started=self.fields.get("started", started),
+            seconds=max(float(self.fields.get("seconds") or 0), seconds),
+            attempts=[*self._attempts(), {**attempt, "ended": None, "outcome": None}],
+        )
+
+    def worked(self) -> float:
+        """The seconds that were worked on this run so far, without the gaps between its attempts."""
+        before, attempts = float(self.fields.get("seconds") or 0), self._attempts()
+        if attempts and attempts[-1].get("ended"):
+            return before
+        began = attempts[-1]["started"] if attempts else self.fields.get("started")
+        return before + (_now() - datetime.fromisoformat(began)).total_seconds() if began else before
+
+    def _attempts(self) -> list[dict[str, Any]]:
+        return list(self.fields.get("attempts") or [])
 
     def write(self, name: str, content: str) -> None:
         """Put a file into the folder, complete or not at all."""
@@ -94,6 +140,24 @@ class Record:
     def add_metrics(self, row: Mapping[str, Any]) -> None:
         """Add one line to `metrics.csv`; the whole file is written again, so that it is never half a line."""
         self._rows.append(dict(row))
+        self._write_rows()
+
+    def keep_metrics(self, count: int) -> None:
+        """Drop all but the first `count` lines of `metrics.csv`: what follows is measured again."""
+        if len(self._rows) <= count:
+            return
+        del self._rows[count:]
+        if self._rows:
+            self._write_rows()
+        else:
+            (self.path / "metrics.csv").unlink()
+
+    @property
+    def rows(self) -> int:
+        """How many lines `metrics.csv` has."""
+        return len(self._rows)
+
+    def _write_rows(self) -> None:
         columns = list(dict.fromkeys(key for r in self._rows for key in r))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -103,9 +167,11 @@ class Record:
 
     def finish(self, status: str, **fields: Any) -> None:
         """Say how the run ended: completed, failed or interrupted."""
-        ended = datetime.now().astimezone()
-        seconds = (ended - datetime.fromisoformat(self.fields["started"])).total_seconds()
-        self.update(status=status, finished=ended.isoformat(timespec="milliseconds"), seconds=seconds, **fields)
+        seconds, ended, attempts = self.worked(), _text(_now()), self._attempts()
+        if attempts and not attempts[-1].get("ended"):
+            attempts[-1] = {**attempts[-1], "ended": ended, "outcome": status}
+            fields["attempts"] = attempts
+        self.update(status=status, finished=ended, seconds=seconds, **fields)
 
 
 @dataclass(frozen=True)
@@ -168,6 +234,14 @@ def _started(run: Run) -> float:
         return datetime.fromisoformat(str(run.fields.get("started"))).timestamp()
     except ValueError:
         return 0.0
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _finite(value: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Sweeps: expand a grid, check every point before the first one starts, run them."""
+"""Sweeps: points checked before the first one runs, jobs in processes of their own, a record that can be resumed."""

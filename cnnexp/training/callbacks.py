@@ -1,87 +1,18 @@
-"""What happens beside the training: the record is kept, the curves are written, a signal is obeyed."""
+"""The record is kept beside the training: one row of metrics for each epoch, and the speed."""
 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
+import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from cnnexp.errors import Interrupted
 from cnnexp.records import Record
 
 log = logging.getLogger(__name__)
-
-
-class Signals:
-    """Remembers that a signal asked to stop, until the training is at a point where it can save what it has."""
-
-    def __init__(self) -> None:
-        self.asked: int | None = None
-
-    @contextmanager
-    def watched(self) -> Iterator[Signals]:
-        """Catch Ctrl-C and SIGTERM inside the block; a second Ctrl-C interrupts at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self  # only the main thread may set handlers
-            return
-        before = {s: signal.signal(s, self._remember) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _remember(self, signum: int, frame: object) -> None:
-        if self.asked is not None:
-            raise KeyboardInterrupt
-        self.asked = signum
-
-    def obey(self) -> None:
-        """Stop here if a signal came.
-
-        Raises:
-            Interrupted: one came.
-        """
-        if self.asked is not None:
-            raise Interrupted(self.asked)
-
-
-class Stopper(Callback):
-    """Stops after the batch in which a signal came, with `last.ckpt` written first.
-
-    Arguments:
-        signals: what remembers the signal.
-        checkpoint: where `last.ckpt` lies; None where the run writes no checkpoints.
-    """
-
-    def __init__(self, signals: Signals, checkpoint: Path | None) -> None:
-        self.signals, self.checkpoint = signals, checkpoint
-
-    def _stop(self, trainer: Trainer, save: bool = True) -> None:
-        if self.signals.asked is not None:
-            if save and self.checkpoint is not None and not trainer.sanity_checking:
-                trainer.save_checkpoint(self.checkpoint, weights_only=False)
-            self.signals.obey()
-
-    def on_train_batch_end(self, trainer: Trainer, *rest: Any) -> None:
-        """Stop here if asked."""
-        self._stop(trainer)
-
-    def on_validation_batch_end(self, trainer: Trainer, *rest: Any, **more: Any) -> None:
-        """Stop here if asked."""
-        self._stop(trainer)
-
-    def on_test_batch_end(self, trainer: Trainer, *rest: Any, **more: Any) -> None:
-        """Stop here if asked; the training is over and saved."""
-        self._stop(trainer, save=False)
 
 
 class Ledger(Callback):
@@ -133,12 +64,31 @@ class Ledger(Callback):
         if trainer.is_global_zero:
             self.record.add_metrics(row)
         value = values.get(self.monitor)
-        if value is not None and (self.best is None or _better(value, self.best[self.monitor], self.mode)):
+        if value is not None and (self.best is None or better(value, self.best.get(self.monitor), self.mode)):
             self.best = {"epoch": epoch, **values}
         text = "  ".join(f"{k} {v:.4f}" for k, v in values.items())
         log.info("epoch %d  %s", epoch + 1, text)
         self.last = values
         return values
+
+    def state_dict(self) -> dict[str, Any]:
+        """What an attempt that goes on from here has to know."""
+        running = self._began
+        self._stop_clock()
+        self._began = time.perf_counter() if running else 0.0
+        return {
+            "rows": self.record.rows,
+            "worked": self.record.worked(),
+            "best": self.best,
+            "last": self.last,
+            "samples": self.samples,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.best, self.last = state_dict["best"], state_dict["last"]
+        self.samples, self.seconds = state_dict["samples"], state_dict["seconds"]
 
     def _stop_clock(self) -> None:
         if self._began:
@@ -147,5 +97,8 @@ class Ledger(Callback):
             self._epoch_samples, self._began = 0, 0.0
 
 
-def _better(value: float, best: float, mode: str) -> bool:
+def better(value: float, best: float | None, mode: str) -> bool:
+    """Whether a value beats the best one so far; every number beats one that is none."""
+    if best is None or math.isnan(best):
+        return best is None or not math.isnan(value)
     return value > best if mode == "max" else value < best

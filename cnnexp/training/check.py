@@ -94,8 +94,7 @@ def _optimizer(entry: Any, plan: Plan | None) -> list[Problem]:
     component, params, problems = OPTIMIZERS.parse(entry, ("optimizer",), "optimizer")
     if component is None or problems:
         return problems
-    weights = _weights(plan)
-    if not weights:
+    if not _learns(plan):
         frozen = plan is not None and plan.totals.parameters > 0
         state = "freeze matches every weight" if frozen else "no layer has parameters"
         place = ("model", "freeze") if frozen else ("model", "layers")
@@ -103,7 +102,13 @@ def _optimizer(entry: Any, plan: Plan | None) -> list[Problem]:
     if component.name in _PLAIN and all(k in _COVERED or v in (None, False) for k, v in params.items()):
         return []
     label = f"optimizer {component.name}"
+    weights = _weights(plan)
     return _tried(lambda: component.cls(weights, **component.convert(params)), params, ("optimizer",), label)
+
+
+def _learns(plan: Plan | None) -> bool:
+    """Whether a network has weights that are not frozen; a plan says how many weights there are, not which."""
+    return plan is None or bool(_weights(plan) if plan.start.frozen else plan.totals.parameters)
 
 
 def _weights(plan: Plan | None) -> list[torch.nn.Parameter]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,12 +11,13 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from cnnexp.errors import RunError
 from cnnexp.training import metrics
 from cnnexp.training.components import Loss, make_optimizer, make_scheduler
 from cnnexp.training.finite import FiniteWatch, first_not_finite
+from cnnexp.training.gathered import Gathered
 
 Batch = tuple[Tensor, Tensor]
-_PENDING = 64
 
 
 class Classification(LightningModule):
@@ -41,16 +43,13 @@ class Classification(LightningModule):
         classes = config["data"]["num_classes"]
         self.model = model
         self.loss = Loss(config["loss"], classes)
-        self.measures = nn.ModuleDict(
-            {stage: nn.ModuleDict(dict(metrics.make(config["task"]["metrics"], classes))) for stage in _STAGES}
-        )
-        for metric in _of(self.measures, "train").values():
-            metric.sync_on_compute = False  # the progress bar of one process asks for it
+        # One process alone asks how far the training metrics are, so they may not wait for the others.
+        made = {stage: metrics.make(config["task"]["metrics"], classes, stage != "at_train") for stage in _STAGES}
+        self.measures = nn.ModuleDict({stage: nn.ModuleDict(dict(group)) for stage, group in made.items()})
         self._config, self._watch, self._after_epoch = config, watch, after_epoch
         if compiled:
             model.compile()
-        self._pending: list[Batch] = []
-        self._loss_sum, self._seen = torch.zeros(()), 0
+        self._epoch = Gathered(_of(self.measures, "train"))
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, classes) scores of (batch, *sample shape) samples."""
@@ -74,40 +73,60 @@ class Classification(LightningModule):
         scores = self(images)
         loss: Tensor = self.loss(scores, labels)
         self._watch.see(loss, self.global_step, lambda: first_not_finite(self.model, images))
-        self._loss_sum = self._loss_sum.to(loss.device) + loss.detach() * len(labels)
-        self._seen += len(labels)
-        self._pending.append((scores.detach(), labels))
-        if len(self._pending) >= _PENDING:
-            self._measure()
+        self._epoch.add(scores.detach(), labels, loss.detach())
         return loss
-
-    def _measure(self) -> None:
-        if not self._pending:
-            return
-        scores, labels = (torch.cat(parts) for parts in zip(*self._pending, strict=True))
-        self._pending.clear()
-        for metric in _of(self.measures, "train").values():
-            metric.update(scores, labels)
 
     def running(self) -> dict[str, float]:
         """Loss and metrics of the epoch so far; makes the device wait, so ask for it now and then only."""
-        if not self._seen:
-            return {}
-        self._measure()
-        values = {f"train_{name}": float(metric.compute()) for name, metric in _of(self.measures, "train").items()}
-        return {"train_loss": float(self._loss_sum) / self._seen, **values}
+        return {f"train_{name}": float(value) for name, value in self._epoch.so_far().items()}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Draw random numbers that belong to this batch, however the process got here."""
+        self._seed("train", batch_idx)
+
+    def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """See `on_train_batch_start`: a layer may draw in a validation as well."""
+        self._seed("val", batch_idx)
+
+    def on_test_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """See `on_validation_batch_start`."""
+        self._seed("test", batch_idx)
+
+    def _seed(self, stage: str, batch_idx: int) -> None:
+        where = (self._config["seed"], stage, self.current_epoch, batch_idx, self.global_rank)
+        number = int.from_bytes(hashlib.blake2b(repr(where).encode(), digest_size=7).digest())
+        # torch.manual_seed looks at the stack for every kind of device, which takes half as long as a small step.
+        torch.default_generator.manual_seed(number)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(number)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(number)
 
     def on_train_epoch_end(self) -> None:
         """Log the loss and the metrics of the epoch."""
-        self._measure()
-        mean = self._loss_sum / max(self._seen, 1)
-        self.log("train_loss", mean, sync_dist=True)
-        for name, metric in _of(self.measures, "train").items():
-            self.log(f"train_{name}", metric.compute(), sync_dist=True)
-            metric.reset()
-        self._loss_sum, self._seen = torch.zeros_like(self._loss_sum), 0
+        for name, value in self._epoch.finished().items():
+            self.log(f"train_{name}", value, sync_dist=True)
         # Lightning calls the callbacks' hook of this name before this one, when the values are not there yet.
         self._after_epoch(self.trainer)
+
+    def gathered(self) -> list[Any]:
+        """What each process has gathered of the epoch, as plain data; every process must call this."""
+        states: list[Any] = [self._epoch.state_dict()]
+        if self.trainer.world_size > 1:
+            mine, states = states[0], [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(states, mine)
+        return states
+
+    def take(self, states: Sequence[Any]) -> None:
+        """Go on with what was `gathered`.
+
+        Raises:
+            RunError: it was gathered by another number of processes.
+        """
+        then, now = len(states), self.trainer.world_size
+        if then != now:
+            raise RunError(f"the run was trained by {then} processes and cannot go on with {now}; see trainer.devices")
+        self._epoch.load_state_dict(states[self.global_rank])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch that was held out."""

@@ -11,6 +11,12 @@ from torch import Tensor, nn
 from cnnexp.errors import RunError
 
 
+class NotFinite(RunError):
+    """The loss of a training step is NaN or infinite."""
+
+    failure = "not-finite"
+
+
 class FiniteWatch:
     """Looks at every loss, without making a GPU wait for the answer more often than it must.
 
@@ -31,11 +37,11 @@ class FiniteWatch:
             origin: says which layer's output first was not finite; called only when the loss is not.
 
         Raises:
-            RunError: this loss, or one since the last reading, is NaN or infinite.
+            NotFinite: this loss, or one since the last reading, is NaN or infinite.
         """
         if self.every == 1:
             if not torch.isfinite(loss):
-                raise RunError(f"the loss is {loss.item()} at step {step}: {origin()}")
+                raise NotFinite(f"the loss is {loss.item()} at step {step}: {origin()}")
             return
         here = torch.where(torch.isfinite(loss.detach()), -1, step)
         self._first = here if self._first is None else torch.where(self._first < 0, here, self._first)
@@ -43,7 +49,7 @@ class FiniteWatch:
             first, self._first = int(self._first), None
             if first >= 0:
                 later = f"; noticed at step {step}, when " if first < step else ": "
-                raise RunError(f"the loss is not finite since step {first}{later}{origin()}")
+                raise NotFinite(f"the loss is not finite since step {first}{later}{origin()}")
 
 
 def first_not_finite(model: nn.Sequential, batch: Tensor) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from cnnexp.architecture.plan import Plan
 from cnnexp.data.module import DataModule
@@ -20,18 +21,26 @@ from cnnexp.data.sets import DataSet, load
 from cnnexp.errors import ConfigError, Interrupted, Problem, RunError, reason
 from cnnexp.records import Record
 from cnnexp.records.environment import git, versions
+from cnnexp.records.lock import hold
 from cnnexp.records.record import identity
-from cnnexp.training import checkpoints, metrics, trainer
-from cnnexp.training.callbacks import Ledger, Signals, Stopper
+from cnnexp.signals import Signals
+from cnnexp.training import checkpoints, endings, trainer
+from cnnexp.training.callbacks import Ledger
 from cnnexp.training.classification import Classification
 from cnnexp.training.finite import FiniteWatch
+from cnnexp.training.keeper import Keeper
 from cnnexp.training.layout import choose
 from cnnexp.training.logs import logged, quiet
-from cnnexp.training.progress import ProgressBar
+from cnnexp.training.progress import ProgressBar, Reporter
+from cnnexp.training.ready import unready
+from cnnexp.training.resuming import Place, check_data, differences, place
+from cnnexp.training.stopping import Stopper
 from cnnexp.training.warm_start import warm_start
 
 log = logging.getLogger("cnnexp")
 _FOLDER = "CNNEXP_RUN_FOLDER"
+
+Report = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Job:
         command: the command that started it.
         root: the folder in which the run's folder is made.
         dated: whether the folder's name begins with the date and the time.
+        folder: a folder with config.yaml and run.json, in which this run begins or goes on; None to make one.
     """
 
     config: dict[str, Any]
@@ -57,10 +67,37 @@ class Job:
     command: str
     root: Path
     dated: bool = True
+    folder: Path | None = None
 
 
-def run(job: Job) -> Path:
-    """Train, keep the best, test it, and record all of it.
+@dataclass(frozen=True)
+class _Work:
+    """A job with all that it takes to run it.
+
+    Arguments:
+        job: the job.
+        config: its config, in which choices of speed are filled in.
+        record: the run's record.
+        follows: whether another process keeps the record (this is a further rank of ddp).
+        goes_on: where the run goes on; None where it begins.
+        model, dataset: the network and the samples.
+    """
+
+    job: Job
+    config: dict[str, Any]
+    record: Record
+    follows: bool
+    goes_on: Place | None
+    model: torch.nn.Sequential
+    dataset: DataSet
+
+
+def run(job: Job, report: Report | None = None) -> Path:
+    """Train, keep the best, test it, and record all of it; where `job.folder` holds a part of that, do the rest.
+
+    Arguments:
+        job: what is to be run.
+        report: called now and then with epoch, epochs, step, share and values, in place of the progress bar.
 
     Returns:
         the folder of the run.
@@ -70,59 +107,95 @@ def run(job: Job) -> Path:
         RunError: the run failed; its record says so.
         Interrupted: a signal ended it; `last.ckpt` and the record hold what was reached.
     """
-    with quiet():
+    with quiet(), contextlib.ExitStack() as held:
+        record = _existing(job, held)
+        if record is not None and record.fields.get("status") == "completed":
+            return record.path
         config = dict(job.config)
-        problems = [*trainer.check(config), *_trainable(config), *_metrics(config)]
-        if problems:
+        if problems := unready(config):
             raise ConfigError(problems)
+        held.enter_context(_threads(None if record is None else record.fields.get("threads")))
         dataset = load(config["data"])
+        if record is not None:
+            check_data(record.path, record.fields, dataset)
+        goes_on = None if record is None else place(record.path)
         model = _built(job.plan, config["seed"])
-        if config["checkpoint"]:
+        if config["checkpoint"] and goes_on is None:
             warm_start(model, config["checkpoint"])
         data = DataModule(dataset, config["data"], config["seed"], getattr(torch, job.plan.dtype))
-        record, follows = _open(job)
-        with logged(None if follows else record.path / "log.txt"):
-            return _recorded(job, config, record, follows, model, dataset, data)
+        if record is None:
+            record = _claimed(job, held)
+        held.enter_context(logged(None if follows() else record.path / "log.txt"))
+        return _recorded(_Work(job, config, record, follows(), goes_on, model, dataset), data, report)
 
 
-def _recorded(
-    job: Job,
-    config: dict[str, Any],
-    record: Record,
-    follows: bool,
-    model: torch.nn.Sequential,
-    dataset: DataSet,
-    data: DataModule,
-) -> Path:
-    signals = Signals()
+def _existing(job: Job, held: contextlib.ExitStack) -> Record | None:
+    """The record that the job goes on with; None where it makes one."""
+    if follows():
+        return Record(Path(os.environ[_FOLDER]))
+    if job.folder is None:
+        return None
+    held.enter_context(hold(job.folder))
+    return Record.reopen(job.folder)
+
+
+def _claimed(job: Job, held: contextlib.ExitStack) -> Record:
+    record = Record.open(job.root, job.name, job.dated)
+    try:
+        held.enter_context(hold(record.path))
+    except ConfigError:  # a full disk: the folder would be all that there is of this run
+        shutil.rmtree(record.path, ignore_errors=True)
+        raise
+    return record
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """With as many threads as the run began with: the order of a sum depends on it."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _recorded(work: _Work, data: DataModule, report: Report | None) -> Path:
+    config, record, signals = work.config, work.record, Signals()
     ledger = _ledger(config, record)
     try:
         with signals.watched():
-            if not follows:
-                _describe(job, record, dataset)
+            if not work.follows:
+                _begin(work, ledger)
             pl.seed_everything(config["seed"], workers=True, verbose=False)
             device = trainer.device(config)
             if config["memory_format"] == "auto":
-                config["memory_format"] = _layout(config, record, follows, model, device)
-            if not follows:
-                record.write("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+                config["memory_format"] = _layout(work, device)
+            if not work.follows:
+                _write_config(work)
                 record.update(memory_format=config["memory_format"], device=_device_name(device))
             data.use_layout(config["memory_format"])
             signals.obey()
-            _fit(config, record, model, data, ledger, signals)
-    except (Interrupted, KeyboardInterrupt, SystemExit, SIGTERMException) as error:
-        signum = error.signum if isinstance(error, Interrupted) else 15 if isinstance(error, SIGTERMException) else 2
-        _finish(record, follows, "interrupted", ledger, error=str(Interrupted(signum)))
-        raise Interrupted(signum, record.path) from None
-    except RunError as error:
-        _finish(record, follows, "failed", ledger, error=str(error))
-        raise RunError(str(error), record.path) from None
-    except Exception as error:
-        log.debug("the run failed", exc_info=True)
-        said = f"{type(error).__name__}: {reason(error)}"
-        _finish(record, follows, "failed", ledger, error=said)
-        raise RunError(f"the run failed: {said}", record.path) from error
+            _fit(work, data, ledger, signals, report)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        raise _ended(work, ledger, error, signals.asked) from error
     return record.path
+
+
+def _ended(work: _Work, ledger: Ledger, error: BaseException, asked: int | None) -> RunError:
+    """Write how the run ended before its end, and give the error that says so."""
+    ended = endings.ending(error, asked)
+    if ended.status == "failed":
+        log.error("the run failed", exc_info=error)
+    try:
+        _finish(work, ended.status, ledger, error=ended.text, failure=ended.failure)
+    except OSError as full:
+        return RunError(ended.text if ended.failure == "disk" else f"{ended.text}; {endings.unwritable(full)}")
+    if ended.signum is not None:
+        return Interrupted(ended.signum, work.record.path)
+    plain = ended.failure != "raised" or isinstance(error, RunError)
+    return RunError(ended.text if plain else f"the run failed: {ended.text}", work.record.path)
 
 
 def _built(plan: Plan, seed: int) -> torch.nn.Sequential:
@@ -143,40 +216,40 @@ def _ledger(config: Mapping[str, Any], record: Record) -> Ledger:
     return Ledger(record, config["task"]["monitor"], config["task"]["mode"], 50 if every is None else every)
 
 
-def _fit(
-    config: dict[str, Any],
-    record: Record,
-    model: torch.nn.Sequential,
-    data: DataModule,
-    ledger: Ledger,
-    signals: Signals,
-) -> None:
-    settings = config["trainer"]
+def _fit(work: _Work, data: DataModule, ledger: Ledger, signals: Signals, report: Report | None) -> None:
+    config, settings, goes_on = work.config, work.config["trainer"], work.goes_on
+    folder = work.record.path / "checkpoints"
     keeps = bool(settings.get("enable_checkpointing", True)) and not settings.get("fast_dev_run")
-    folder = record.path / "checkpoints"
+    keeper = Keeper(folder, config["task"]["monitor"], config["task"]["mode"]) if keeps else None
     bar = ProgressBar("images" if len(config["data"]["shape"]) == 3 else "samples")
-    own: list[pl.Callback] = [ledger, Stopper(signals, folder / "last.ckpt" if keeps else None)]
-    if settings.get("enable_progress_bar", True):
-        own.append(bar)
-    if keeps:
-        own += trainer.checkpointing(folder, config["task"]["monitor"], config["task"]["mode"])
-    coach = trainer.make(config, record.path, own)
+    reporter = Reporter(report) if report else None
+    shown = settings.get("enable_progress_bar", True) and reporter is None
+    own = [ledger, Stopper(signals, keeper), bar if shown else None, reporter, keeper]
+    coach = trainer.make(
+        config, work.record.path, [c for c in own if c is not None], None if goes_on is None else goes_on.step
+    )
+    if goes_on is not None and not work.follows:
+        log.info("%s", goes_on)
+        if shown:
+            bar.say(str(goes_on))
 
     def after_epoch(_: pl.Trainer) -> None:
         values = ledger.write_epoch(coach)
-        if settings.get("enable_progress_bar", True):
+        if shown:
             bar.epoch_line(coach, values)
+        if reporter is not None:
+            reporter.epoch(coach, values)
 
     watch = FiniteWatch(_watch_every(config, trainer.device(config)))
     layout = getattr(torch, config["memory_format"])
-    module = Classification(model.to(memory_format=layout), config, watch, config["compile"], after_epoch)
-    coach.fit(module, datamodule=data)
+    module = Classification(work.model.to(memory_format=layout), config, watch, config["compile"], after_epoch)
+    coach.fit(module, datamodule=data, ckpt_path=None if goes_on is None else goes_on.checkpoint)
     best = folder / "best.ckpt"
-    if best.is_file():
+    if keeps and best.is_file():
         module.load_state_dict(checkpoints.load(best)["state_dict"])
     tested = coach.test(module, datamodule=data, verbose=False)
     final = {k: float(v) for found in tested for k, v in found.items()}
-    _finish(record, not coach.is_global_zero, "completed", ledger, metrics={**ledger.last, **final})
+    _finish(work, "completed", ledger, metrics={**ledger.last, **final})
 
 
 def _watch_every(config: Mapping[str, Any], device: torch.device) -> int:
@@ -186,75 +259,69 @@ def _watch_every(config: Mapping[str, Any], device: torch.device) -> int:
     return 1 if device.type == "cpu" else max(1, config["trainer"].get("log_every_n_steps") or 50)
 
 
-def _layout(
-    config: Mapping[str, Any], record: Record, follows: bool, model: torch.nn.Sequential, device: torch.device
-) -> str:
-    if follows:
-        chosen = yaml.safe_load((record.path / "config.yaml").read_text(encoding="utf-8"))["memory_format"]
+def _layout(work: _Work, device: torch.device) -> str:
+    if work.follows:
+        chosen = yaml.safe_load((work.record.path / "config.yaml").read_text(encoding="utf-8"))["memory_format"]
         return str(chosen)
-    return choose(model, tuple(config["data"]["shape"]), config["data"]["batch_size"], device)
+    data = work.config["data"]
+    return choose(work.model, tuple(data["shape"]), data["batch_size"], device)
 
 
-def _describe(job: Job, record: Record, dataset: DataSet) -> None:
-    """Write what the run is, before it runs."""
+def _begin(work: _Work, ledger: Ledger) -> None:
+    """Write what the run is, before it runs; where it goes on, say from where."""
+    record, goes_on = work.record, work.goes_on
+    os.environ[_FOLDER] = str(record.path.resolve())
+    if goes_on is None:
+        record.start()
+        record.keep_metrics(0)
+        _describe(work)
+        _write_config(work)
+    else:
+        for text in differences(record.fields, identity(work.job.config), versions()):
+            log.warning("%s", text)
+        ledger.load_state_dict(goes_on.ledger)
+        record.start(goes_on.step, goes_on.ledger["worked"])
+        record.keep_metrics(goes_on.ledger["rows"])
+
+
+def _describe(work: _Work) -> None:
+    job, record = work.job, work.record
     record.write("layers.txt", job.plan.table() + "\n")
     record.write("model.py", job.plan.source(job.choices.get("model", "The network of this run")))
     totals = job.plan.totals
     record.update(
-        command=job.command,
+        command=record.fields.get("command", job.command),
         overrides=list(job.overrides),
         choices=dict(job.choices),
         config_hash=identity(job.config),
-        git=git(),
+        git=record.fields["git"] if "git" in record.fields else git(),
         versions=versions(),
         seed=job.config["seed"],
-        data_fingerprint=dataset.fingerprint(),
+        threads=torch.get_num_threads(),
+        monitor=job.config["task"]["monitor"],
+        mode=job.config["task"]["mode"],
+        data_fingerprint=work.dataset.fingerprint(),
         parameters=totals.parameters,
         multiply_adds=totals.multiply_adds,
         **job.plan.start.as_dict(),
     )
 
 
-def _finish(record: Record, follows: bool, status: str, ledger: Ledger, **more: Any) -> None:
-    if follows:
+def _write_config(work: _Work) -> None:
+    work.record.write("config.yaml", yaml.safe_dump(work.config, sort_keys=False, allow_unicode=True))
+
+
+def _finish(work: _Work, status: str, ledger: Ledger, **more: Any) -> None:
+    if work.follows:
         return
     speed = ledger.samples / ledger.seconds if ledger.seconds else None
     fields = {"metrics": ledger.last, "best": ledger.best, "samples_per_s": speed, **more}
-    record.finish(status, **fields)
+    work.record.finish(status, **fields)
 
 
 def follows() -> bool:
     """Whether this process is a further rank of a run that another one keeps the record of."""
     return _FOLDER in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0
-
-
-def _open(job: Job) -> tuple[Record, bool]:
-    """The run's record, and whether this process only follows the one that keeps it (a further rank of ddp)."""
-    if follows():
-        return Record(Path(os.environ[_FOLDER])), True
-    record = Record.open(job.root, job.name, job.dated)
-    record.update()
-    os.environ[_FOLDER] = str(record.path.resolve())
-    return record, False
-
-
-def _trainable(config: Mapping[str, Any]) -> list[Problem]:
-    if config["task"]["type"] != "none":
-        return []
-    text = "task=none: this network is to be looked at (check, code), and there is nothing to train it for"
-    return [
-        Problem(
-            "no-task", ("task", "type"), text, "choose task=classification, with a network that ends in class scores"
-        )
-    ]
-
-
-def _metrics(config: Mapping[str, Any]) -> list[Problem]:
-    return (
-        []
-        if config["task"]["type"] == "none"
-        else metrics.check(config["task"]["metrics"], config["data"]["num_classes"])
-    )
 
 
 def _device_name(device: torch.device) -> str:

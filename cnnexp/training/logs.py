@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _ADVERTS = (
@@ -32,13 +32,29 @@ def quiet() -> Iterator[None]:
             chatter.setLevel(level)
 
 
+class _File(logging.FileHandler):
+    """A log that is cut short on a full disk, and says nothing of it in the middle of a run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Lose the line."""
+
+    def close(self) -> None:
+        """Close the file, with or without its last lines."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def logged(file: Path | None) -> Iterator[None]:
     """Write everything that is logged inside the block into a file, where one is given."""
     if file is None:
         yield
         return
-    handler = logging.FileHandler(file, encoding="utf-8")
+    try:
+        handler = _File(file, encoding="utf-8")
+    except OSError:  # the run itself will tell that nothing can be written
+        yield
+        return
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     own = logging.getLogger("cnnexp")
     level = own.level

@@ -51,16 +51,23 @@ def _tried(component: Component, params: Mapping[str, Any], classes: int, path: 
     return []
 
 
-def make(entries: Mapping[str, Any], classes: int) -> dict[str, Metric]:
-    """The checked metrics of a task, by the name they are reported under."""
+def make(entries: Mapping[str, Any], classes: int, synced: bool = True) -> dict[str, Metric]:
+    """The checked metrics of a task, by the name they are reported under.
+
+    Arguments:
+        entries: as in `task.metrics`.
+        classes: the number of classes.
+        synced: whether the processes of a distributed run compute them together.
+    """
     made = {}
     for name, entry in entries.items():
         component, params, _ = METRICS.parse(entry, (), name)
         assert component is not None
-        made[name] = _made(component, params, classes)
+        made[name] = _made(component, params, classes, synced)
     return made
 
 
-def _made(component: Component, params: Mapping[str, Any], classes: int) -> Metric:
-    metric: Metric = component.cls(**component.convert(params), num_classes=classes, validate_args=False)
+def _made(component: Component, params: Mapping[str, Any], classes: int, synced: bool = True) -> Metric:
+    known = {"num_classes": classes, "validate_args": False, "sync_on_compute": synced}
+    metric: Metric = component.cls(**component.convert(params), **known)
     return metric

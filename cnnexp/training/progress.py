@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -11,6 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 _REFRESH_SECONDS = 0.25
+
+
+class _Console(Console):
+    """A console whose reader may go away: a training goes on when nobody looks."""
+
+    def on_broken_pipe(self) -> None:
+        """Be silent from here on."""
+        self.quiet = True
 
 
 class ProgressBar(Callback):
@@ -24,10 +33,14 @@ class ProgressBar(Callback):
 
     def __init__(self, unit: str) -> None:
         self.unit = unit
-        self._console = Console(file=sys.stderr)
+        self._console = _Console(file=sys.stderr)
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._seen, self._began, self._shown = 0, 0.0, 0.0
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Begin a bar for the epoch."""
@@ -81,9 +94,7 @@ class ProgressBar(Callback):
         """
         pace = getattr(self, "_pace", None) or self._speed(time.perf_counter())
         if trainer.is_global_zero:
-            self._console.print(
-                f"epoch {trainer.current_epoch + 1}  {_text(values)}  {pace}", highlight=False, soft_wrap=True
-            )
+            self.say(f"epoch {trainer.current_epoch + 1}  {_text(values)}  {pace}")
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
         """Give the terminal back."""
@@ -93,6 +104,39 @@ class ProgressBar(Callback):
 
     def _speed(self, now: float) -> str:
         return f"{self._seen / max(now - self._began, 1e-9):,.0f} {self.unit}/s"
+
+
+class Reporter(Callback):
+    """Tells how far the training is to whoever started it, a few times a second and at the end of every epoch.
+
+    Arguments:
+        report: gets the epoch (from 1), epochs, step, share of the whole training and values.
+    """
+
+    def __init__(self, report: Callable[[Mapping[str, Any]], None]) -> None:
+        self._report, self._told = report, 0.0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Tell, now and then."""
+        if trainer.is_global_zero and time.perf_counter() - self._told > _REFRESH_SECONDS:
+            running: dict[str, float] = module.running()  # type: ignore[operator]  # our modules all have it
+            self._tell(trainer, (batch_idx + 1) / trainer.num_training_batches, running)
+
+    def epoch(self, trainer: Trainer, values: Mapping[str, float]) -> None:
+        """Tell the metrics of an epoch that has ended."""
+        if trainer.is_global_zero:
+            self._tell(trainer, 1.0, values)
+
+    def _tell(self, trainer: Trainer, of_epoch: float, values: Mapping[str, float]) -> None:
+        self._told = time.perf_counter()
+        epochs = trainer.max_epochs if (trainer.max_epochs or -1) > 0 else None
+        done = [(trainer.current_epoch + of_epoch) / epochs] if epochs else []
+        done += [trainer.global_step / trainer.max_steps] if trainer.max_steps > 0 else []
+        share = min(1.0, max(done)) if done else None
+        where = {"epoch": trainer.current_epoch + 1, "epochs": epochs, "step": trainer.global_step, "share": share}
+        self._report({**where, "values": dict(values)})
 
 
 def _text(values: dict[str, float]) -> str:

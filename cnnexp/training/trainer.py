@@ -9,12 +9,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from cnnexp.components import Catalog, Component
 from cnnexp.errors import Path as KeyPath
 from cnnexp.errors import Problem, reason
+from cnnexp.training import loops
 from cnnexp.training.checkpoints import SafeCheckpointIO
 
 _OURS = ("logger", "callbacks", "plugins", "enable_progress_bar", "enable_checkpointing", "default_root_dir")
@@ -102,28 +103,14 @@ def device(config: Mapping[str, Any]) -> torch.device:
     return torch.device("cpu")
 
 
-def checkpointing(folder: Path, monitor: str, mode: str) -> list[pl.Callback]:
-    """The callbacks that keep best.ckpt and last.ckpt in a folder."""
-    best = ModelCheckpoint(
-        folder,
-        "best",
-        monitor=monitor,
-        mode=mode,
-        save_top_k=1,
-        auto_insert_metric_name=False,
-        enable_version_counter=False,
-    )
-    last = ModelCheckpoint(folder, "last", monitor=None, save_top_k=1, every_n_epochs=1, enable_version_counter=False)
-    return [best, last]
-
-
-def make(config: Mapping[str, Any], folder: Path, own: Sequence[pl.Callback]) -> pl.Trainer:
+def make(config: Mapping[str, Any], folder: Path, own: Sequence[pl.Callback], step: int | None = None) -> pl.Trainer:
     """The Trainer of a checked config.
 
     Arguments:
         config: the plain config.
         folder: the run's folder.
         own: our callbacks; those that the config names come after them.
+        step: the step that the run goes on from; its curves after it are hidden, since they are drawn again.
     """
     settings = config["trainer"]
     named = []
@@ -132,13 +119,16 @@ def make(config: Mapping[str, Any], folder: Path, own: Sequence[pl.Callback]) ->
         assert component is not None  # the check has refused it before
         named.append(component.cls(**params))
     writes = config["logger"]["type"] == "tensorboard" and settings.get("logger") is not False
-    keeps = any(isinstance(c, ModelCheckpoint) for c in own)
-    return pl.Trainer(
+    keeps = any(isinstance(c, Checkpoint) for c in own)
+    hidden = None if step is None else step + 1
+    made = pl.Trainer(
         **_settings(config),
-        logger=TensorBoardLogger(folder, name="tensorboard", version="") if writes else False,
+        logger=TensorBoardLogger(folder, name="tensorboard", version="", purge_step=hidden) if writes else False,
         callbacks=[*own, *named],
         plugins=[SafeCheckpointIO()],
         enable_checkpointing=keeps,
         enable_progress_bar=False,
         default_root_dir=settings.get("default_root_dir") or folder,
     )
+    loops.install(made)
+    return made

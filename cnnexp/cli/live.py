@@ -1,0 +1,149 @@
+"""A sweep while it goes on: one live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cnnexp.sweeps.pool import End
+from cnnexp.sweeps.study import Job, Study
+
+
+class Lines(AbstractContextManager["Lines"]):
+    """Tells of a sweep in lines on standard error.
+
+    Arguments:
+        study: the sweep.
+        total: how many jobs are to be run.
+        slots: how many of them at a time.
+    """
+
+    def __init__(self, study: Study, total: int, slots: int, console: Console | None = None) -> None:
+        self.study, self.total, self.slots = study, total, slots
+        self.console = console or Console(file=sys.stderr)
+        self.done = self.failed = 0
+
+    def __exit__(self, *error: object) -> None:
+        """Leave everything that was told."""
+
+    def began(self, job: Job, attempt: int) -> None:
+        """Tell of a job that begins once more; the first time needs no line."""
+        if attempt > 1:
+            self._say(f"[{self.done + self.failed}/{self.total}] again     {job.title}")
+
+    def moved(self, job: Job, told: Mapping[str, Any]) -> None:
+        """Nothing: a line at every step would bury the others."""
+
+    def ended(self, job: Job, end: End) -> None:
+        """Tell how a job ended, and of a failure why and where its log lies."""
+        if not end.again:
+            self.done += end.status == "completed"
+            self.failed += end.status == "failed"
+        count = f"[{self.done + self.failed}/{self.total}]"
+        if end.status == "completed":
+            self._say(f"{count} completed {job.title}  {_values(end.values)}  {end.seconds:.1f} s")
+            return
+        after = "; it will be tried again" if end.again else ""
+        style = "red" if end.status == "failed" and not end.again else "yellow"
+        self._say(f"{count} {end.status:9} {job.title}: {end.error}{after}", style)
+        self._say(f"{' ' * len(count)} log: {self.study.folder(job) / 'log.txt'}")
+
+    def tick(self) -> None:
+        """Nothing moves between two lines."""
+
+    def _say(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style), soft_wrap=True)
+
+
+class Board(Lines):
+    """Tells of a sweep in one table that is drawn anew: what runs, how far, and how long still."""
+
+    def __init__(self, study: Study, total: int, slots: int, console: Console | None = None) -> None:
+        super().__init__(study, total, slots, console)
+        self._running: dict[int, tuple[Job, float]] = {}
+        self._told: dict[int, Mapping[str, Any]] = {}
+        self._worked: list[float] = []
+        self._live = Live(console=self.console, auto_refresh=False, transient=True, get_renderable=self._draw)
+        self._drawn = 0.0
+
+    def __enter__(self) -> Board:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Give the terminal back."""
+        self._live.stop()
+
+    def began(self, job: Job, attempt: int) -> None:
+        """Give the job a row."""
+        super().began(job, attempt)
+        self._running[job.number] = (job, time.monotonic())
+
+    def moved(self, job: Job, told: Mapping[str, Any]) -> None:
+        """Move the job's bar on."""
+        self._told[job.number] = told
+
+    def ended(self, job: Job, end: End) -> None:
+        """Take the job's row away, and leave its line."""
+        super().ended(job, end)
+        self._running.pop(job.number, None)
+        self._told.pop(job.number, None)
+        if end.status == "completed":
+            self._worked.append(end.seconds)
+
+    def tick(self) -> None:
+        """Draw the table, a few times a second."""
+        now = time.monotonic()
+        if now - self._drawn > 0.25:
+            self._drawn = now
+            self._live.refresh()
+
+    def _draw(self) -> Group:
+        rows = Table.grid(padding=(0, 2))
+        for job, began in self._running.values():
+            told = self._told.get(job.number, {})
+            share, epochs = told.get("share"), told.get("epochs")
+            epoch = f"epoch {told['epoch']}{f'/{epochs}' if epochs else ''}" if "epoch" in told else "starting"
+            seconds = time.monotonic() - began
+            rest = _time(seconds * (1 - share) / share) + " left" if share else ""
+            bar = ProgressBar(total=1.0, completed=share or 0.0, width=20)
+            rows.add_row(job.title, bar, epoch, _values(told.get("values", {})), _time(seconds), rest)
+        waiting = self.total - self.done - self.failed - len(self._running)
+        parts = [f"{self.done} completed", f"{len(self._running)} running", f"{waiting} waiting"]
+        parts += [f"{self.failed} failed"] if self.failed else []
+        parts += [f"about {_time(left)} left"] if (left := self._left(waiting)) else []
+        return Group(rows, Text(" · ".join(parts), "bold"))
+
+    def _left(self, waiting: int) -> float | None:
+        """The seconds until all jobs are done, if they take as long as those that are."""
+        if not self._worked:
+            return None
+        mean = sum(self._worked) / len(self._worked)
+        shares = [self._told.get(n, {}).get("share") or 0.0 for n in self._running]
+        return mean * (waiting + sum(1 - share for share in shares)) / self.slots
+
+
+def _values(values: Mapping[str, float]) -> str:
+    kept = {k: v for k, v in values.items() if k.startswith("test_")} or values
+    return "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in sorted(kept.items()))
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def board(study: Study, total: int, slots: int) -> Lines:
+    """What tells of a sweep here: a table on a terminal, lines elsewhere."""
+    console = Console(file=sys.stderr)
+    return Board(study, total, slots, console) if console.is_terminal else Lines(study, total, slots, console)

@@ -1,0 +1,214 @@
+"""A sweep on the command line: checked, run, resumed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnexp.cli.listing import print_json
+from cnnexp.errors import ConfigError, Interrupted, Problem, render
+
+if TYPE_CHECKING:
+    from cnnexp.config import Composer
+    from cnnexp.sweeps.preflight import Point
+    from cnnexp.sweeps.settings import Settings
+    from cnnexp.sweeps.study import Study
+
+
+def sweep(verb: str, arguments: argparse.Namespace, composer: Composer, look: Callable[[Point], int]) -> int:
+    """Check every point of a sweep, and run them all.
+
+    Arguments:
+        verb: train, check or code.
+        arguments: the words of the command.
+        composer: composes the points.
+        look: prints what `code` has to say of a point.
+
+    Returns:
+        0 all is well; 1 some job failed; 2 some point cannot run, and nothing was run.
+
+    Raises:
+        ConfigError: the sweep cannot be run; nothing was written.
+        Interrupted: a signal ended it; its record lies there.
+    """
+    from cnnexp.sweeps import pool, preflight
+    from cnnexp.sweeps.space import space
+
+    whole = space(composer, arguments.overrides)
+    made = pool.context(whole.settings.start_method)
+    if verb == "train":
+        pool.warm(made)
+    for number in whole.idle:
+        print(f"note: sweep.exclude[{number}] leaves out no point", file=sys.stderr)
+    points = list(preflight.inspect(composer, whole))
+    if arguments.untrusted:
+        _trusted(points)
+    if verb == "check":
+        return _check(points, whole.settings.skip_invalid, arguments.json)
+    good = preflight.sound(points, whole.settings.skip_invalid)
+    if verb == "code":
+        for point in good:
+            print(f"# {' '.join(point.at.overrides)}")
+            look(point)
+        return 0
+    good = _ready(good, made, whole.settings.skip_invalid)
+    dropped = [point.at.name for point in points if point not in good]
+    if dropped:
+        print(
+            render(preflight.problems(points), f"{len(dropped)} of {len(points)} points are left out"), file=sys.stderr
+        )
+    study = _study(arguments, whole.settings, good, dropped)
+    from cnnexp.records.lock import hold
+
+    with hold(study.path):
+        return _run(study, whole.settings, made)
+
+
+def _trusted(points: Sequence[Point]) -> None:
+    from cnnexp.config import packaged, untrusted
+
+    found = [p for q in points for p in untrusted.check(q.config.locator, q.config.values, packaged())]
+    if found:
+        raise ConfigError(dict.fromkeys(found))
+
+
+def _check(points: Sequence[Point], skip_invalid: bool, as_json: bool) -> int:
+    from cnnexp.sweeps import preflight
+
+    wrong = [point for point in points if point.verdict.problems]
+    refused = bool(wrong) and not (skip_invalid and len(wrong) < len(points))
+    if as_json:
+        print_json(
+            [{"overrides": list(p.at.overrides), "changed": dict(p.at.changed), **p.verdict.as_dict()} for p in points]
+        )
+        return 2 if refused else 0
+    print(preflight.table(points))
+    if wrong:
+        end = f"{len(wrong)} of {len(points)} points cannot run; nothing was run"
+        print(render(preflight.problems(points), end), file=sys.stderr)
+    return 2 if refused else 0
+
+
+def _ready(points: Sequence[Point], made: BaseContext, skip_invalid: bool) -> list[Point]:
+    """The points that this machine and the data have nothing against.
+
+    Raises:
+        ConfigError: there are others, and they may not be left out, or there are no others.
+    """
+    from cnnexp.sweeps.launch import unready
+
+    found = unready(points, made)
+    names = {id(point) for point, _ in found}
+    good = [point for point in points if id(point) not in names]
+    if found and not (skip_invalid and good):
+        raise ConfigError(dict.fromkeys(p for _, problems in found for p in problems))
+    for point, problems in found:
+        for problem in problems:
+            print(f"{problem} [{point.at.name}]", file=sys.stderr)
+    return good
+
+
+def _study(arguments: argparse.Namespace, settings: Settings, points: Sequence[Point], dropped: Sequence[str]) -> Study:
+    """The folder of a new sweep."""
+    from cnnexp.records.environment import git, versions
+    from cnnexp.sweeps.study import Study, job
+
+    return Study.create(
+        Path(points[0].verdict.config["outputs"]) / "sweeps",
+        settings.name,
+        [job(point) for point in points],
+        command=shlex.join(["python", "-m", "cnnexp", *sys.argv[1:]]),
+        overrides=list(arguments.overrides),
+        config_name=arguments.config_name,
+        config_dir=arguments.config_dir,
+        working_directory=os.getcwd(),
+        dropped=list(dropped),
+        git=git(),
+        versions=versions(),
+    )
+
+
+def _run(study: Study, settings: Settings, made: BaseContext) -> int:
+    """Run what is not completed, and print how all of it ended."""
+    from cnnexp.cli.live import board
+    from cnnexp.sweeps.launch import prepare, work
+
+    pending = study.pending()
+    slots = prepare(study, settings)
+    text = f"{len(pending)} jobs, {len(slots)} at a time, into {study.path}"
+    print(text, file=sys.stderr)
+    try:
+        with board(study, len(pending), len(slots)) as watcher:
+            work(study, pending, slots, settings, made, watcher)
+    except Interrupted as stop:
+        _summary(study)
+        print(f"go on with: cnnexp resume {shlex.quote(str(study.path))}", file=sys.stderr)
+        raise Interrupted(stop.signum, study.path) from None
+    return _summary(study)
+
+
+def _summary(study: Study) -> int:
+    """Print the ranked table and every failure; gives the exit code."""
+    from cnnexp.report import rankings, table, write
+
+    runs = study.runs()
+    for place, ranking in enumerate(rankings(runs)):
+        write(study.path, ranking, f"table_{place + 1}" if place else "table")
+        print(table(ranking))
+    failures = 0
+    for job in study.jobs:
+        run = study.run(job)
+        if run is not None and run.status == "failed":
+            failures += 1
+            log = study.folder(job) / "log.txt"
+            print(f"error: {job.title}: {run.fields.get('error')}; log: {log}", file=sys.stderr)
+    print(f"recorded in {study.path}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def resume(folder: Path, overrides: Sequence[str]) -> int:
+    """Run what is not completed of a recorded sweep.
+
+    Arguments:
+        folder: the sweep's.
+        overrides: settings of this launch alone, such as `sweep.slots=1`.
+
+    Returns:
+        0 all jobs are completed; 1 some job failed.
+
+    Raises:
+        ConfigError: another process holds the sweep, or it would be another one now; nothing was run.
+        Interrupted: a signal ended it.
+    """
+    from cnnexp.config import Composer
+    from cnnexp.records.lock import hold
+    from cnnexp.sweeps import pool
+    from cnnexp.sweeps.resume import unchanged
+    from cnnexp.sweeps.space import space
+    from cnnexp.sweeps.study import Study
+
+    foreign = [word for word in overrides if not word.startswith("sweep.")]
+    if foreign:
+        text = f"a sweep goes on as it was: '{foreign[0]}' cannot be changed"
+        raise ConfigError(
+            [Problem("bad-option", (), text, "only settings of the launch can: sweep.slots, sweep.retries, …")]
+        )
+    study = Study.open(folder)
+    with hold(study.path):
+        composer = Composer(study.fields["config_name"], study.fields["config_dir"])
+        whole = space(composer, [*study.fields["overrides"], *overrides])
+        made = pool.context(whole.settings.start_method)
+        if study.pending():
+            pool.warm(made)
+        unchanged(study, composer, whole)
+        if not study.pending():
+            print(f"all {len(study.jobs)} jobs are completed; nothing to do", file=sys.stderr)
+            return _summary(study)
+        study.update(status="running")
+        return _run(study, whole.settings, made)
