@@ -1,6 +1,6 @@
 """The time of a sweep as ratios, measured by turns: ours, Hydra's basic launcher, and one process after another.
 
-python benchmarks/sweep.py [rounds]
+python benchmarks/sweep.py [rounds [models …]]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 APP = Path(__file__).parent / "plain" / "app.py"
 SEEDS = range(4)
 ACTIVATIONS = ("ReLU", "Sigmoid")
-MODELS = ("net", "tudui")
+MODELS = ("mlp", "net", "tudui")
 
 
 def run(words: Sequence[str], folder: str) -> None:
@@ -55,10 +55,10 @@ def seconds(work: Callable[[str, str], None], model: str) -> float:
         return time.perf_counter() - began
 
 
-def main(rounds: int) -> None:
+def main(rounds: int, models: Sequence[str]) -> None:
     """Measure by turns, after a round that does not count, and print the medians and their ratios."""
     ways = {"cnnexp": ours, "Hydra's basic launcher": basic, "8 processes": separate}
-    for model in MODELS:
+    for model in models:
         print(f"8 runs of {model}, 3 epochs on the digits, {os.cpu_count()} cores, {rounds} rounds")
         times: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(rounds + 1):
@@ -72,4 +72,4 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3, sys.argv[2:] or MODELS)

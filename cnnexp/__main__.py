@@ -1,8 +1,6 @@
 """`python -m cnnexp`."""
 
-import sys
-
-from cnnexp.cli import main
+from cnnexp.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -190,7 +190,7 @@ def _forked(folder: str, words: Sequence[str], outputs: Sequence[str]) -> None:
     import torch
 
     from cnnexp.cli import main
-    from cnnexp.sweeps import pool
+    from cnnexp.sweeps import processes
 
     torch.set_num_threads(1)  # a process with a pool of threads cannot be forked
     os.setsid()
@@ -201,7 +201,7 @@ def _forked(folder: str, words: Sequence[str], outputs: Sequence[str]) -> None:
     sys.path.insert(0, folder)
     sys.argv = ["cnnexp", *words]
     fork = multiprocessing.get_context("fork")
-    pool.context = lambda start_method: fork  # type: ignore[assignment]
+    processes.context = lambda start_method="auto": fork  # type: ignore[assignment]
     code = main(words)
     sys.stdout.flush()
     sys.stderr.flush()

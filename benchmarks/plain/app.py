@@ -17,12 +17,12 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from cnnexp.data.sets import load
 
-DATA = {"name": "digits", "shape": [3, 32, 32], "num_classes": 10}
-
 
 def network(name: str, activation: str) -> nn.Sequential:
-    """The two networks of the tutorials."""
+    """The networks of the tutorials."""
     layer = getattr(nn, activation)
+    if name == "mlp":
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 256), layer(), nn.Linear(256, 10))
     if name == "net":
         return nn.Sequential(
             nn.Conv2d(3, 6, 5), layer(), nn.MaxPool2d(2),
@@ -78,7 +78,8 @@ class Classifier(pl.LightningModule):
 def main(config: DictConfig) -> None:
     """Train, validate, keep the best, test."""
     pl.seed_everything(config.seed, verbose=False)
-    found = load(DATA)
+    shape = [1, 28, 28] if config.model == "mlp" else [3, 32, 32]
+    found = load({"name": "digits", "shape": shape, "num_classes": 10})
     train, test = (TensorDataset(part.images.float().div(255), part.labels) for part in (found.train, found.test))
     fit, held_out = random_split(train, [len(train) - 144, 144])
     module = Classifier(network(config.model, config.activation), config.lr)
@@ -87,8 +88,6 @@ def main(config: DictConfig) -> None:
         callbacks=[ModelCheckpoint(monitor="val_accuracy", mode="max", save_last=True)],
         logger=TensorBoardLogger("logs"),
         accelerator="cpu",
-        enable_progress_bar=False,
-        enable_model_summary=False,
     )
     loaders = [DataLoader(part, 64, shuffle=part is fit) for part in (fit, held_out, test)]
     trainer.fit(module, loaders[0], loaders[1])

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from cnnexp.cli.arguments import VERBS, WITHOUT_CONFIG, parser, unknown_verb, usage
 from cnnexp.errors import CnnexpError, ConfigError, Interrupted, Problem
+
+
+def run() -> NoReturn:
+    """Run the command of this process, and end the process.
+
+    Taking torch apart at the end of an interpreter takes most of a second, so that is left to the system.
+    """
+    code = main()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,6 +95,9 @@ def _dispatch(words: list[str]) -> int:
 def _resume(folder: Path, overrides: Sequence[str]) -> int:
     """Go on with a sweep or with one run."""
     if (folder / "sweep.json").is_file():
+        from cnnexp.sweeps import processes
+
+        processes.warm(processes.context())
         from cnnexp.cli.sweep import resume
 
         return resume(folder, overrides)

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 def composed(verb: str, arguments: argparse.Namespace) -> int:
     """The commands that need a config."""
+    if verb == "train" and arguments.multirun:
+        from cnnexp.sweeps import processes
+
+        processes.warm(processes.context())  # its imports take longer than all that comes before the first job
     from cnnexp.verify import Verdict
 
     if verb != "check" or not arguments.json:

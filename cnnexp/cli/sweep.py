@@ -37,13 +37,11 @@ def sweep(verb: str, arguments: argparse.Namespace, composer: Composer, look: Ca
         ConfigError: the sweep cannot be run; nothing was written.
         Interrupted: a signal ended it; its record lies there.
     """
-    from cnnexp.sweeps import pool, preflight
+    from cnnexp.sweeps import preflight, processes
     from cnnexp.sweeps.space import space
 
     whole = space(composer, arguments.overrides)
-    made = pool.context(whole.settings.start_method)
-    if verb == "train":
-        pool.warm(made)
+    made = processes.context(whole.settings.start_method)
     for number in whole.idle:
         print(f"note: sweep.exclude[{number}] leaves out no point", file=sys.stderr)
     points = list(preflight.inspect(composer, whole))
@@ -188,7 +186,7 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     """
     from cnnexp.config import Composer
     from cnnexp.records.lock import hold
-    from cnnexp.sweeps import pool
+    from cnnexp.sweeps import processes
     from cnnexp.sweeps.resume import unchanged
     from cnnexp.sweeps.space import space
     from cnnexp.sweeps.study import Study
@@ -203,9 +201,7 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     with hold(study.path):
         composer = Composer(study.fields["config_name"], study.fields["config_dir"])
         whole = space(composer, [*study.fields["overrides"], *overrides])
-        made = pool.context(whole.settings.start_method)
-        if study.pending():
-            pool.warm(made)
+        made = processes.context(whole.settings.start_method)
         unchanged(study, composer, whole)
         if not study.pending():
             print(f"all {len(study.jobs)} jobs are completed; nothing to do", file=sys.stderr)

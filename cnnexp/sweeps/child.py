@@ -5,7 +5,6 @@ The fork server imports this module once, with all that a job needs, so that a j
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import signal
@@ -25,6 +24,7 @@ from cnnexp.errors import ConfigError, Interrupted, RunError
 from cnnexp.records import load
 from cnnexp.records.lock import until_free
 from cnnexp.sweeps.orders import Order
+from cnnexp.sweeps.processes import end_with_parent
 from cnnexp.sweeps.slots import Slot
 from cnnexp.training import fit
 from cnnexp.training.logs import quiet
@@ -32,7 +32,6 @@ from cnnexp.training.ready import unready
 from cnnexp.verify import verify
 
 _PATIENCE = 15.0
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def work(order: Order, channel: Connection) -> None:
@@ -80,8 +79,7 @@ def _train(folder: Path, channel: Connection) -> None:
 def _alone(order: Order) -> None:
     """Become a process of its own: its own group, output, share of the machine, and an end when the launcher ends."""
     os.setsid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    end_with_parent()
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     log = os.open(Path(order.folder) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (1, 2):

@@ -10,8 +10,9 @@ from typing import Any
 from cnnexp.errors import ConfigError, Interrupted, Problem
 from cnnexp.signals import Signals
 from cnnexp.sweeps.orders import look
-from cnnexp.sweeps.pool import Pool, Watcher, start
+from cnnexp.sweeps.pool import Pool, Watcher
 from cnnexp.sweeps.preflight import Point
+from cnnexp.sweeps.processes import start
 from cnnexp.sweeps.settings import Settings
 from cnnexp.sweeps.slots import Slot, cores, gpus, slots
 from cnnexp.sweeps.study import Job, Study

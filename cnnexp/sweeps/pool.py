@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -23,6 +20,7 @@ import psutil
 from cnnexp.errors import RunError
 from cnnexp.records import Record, load
 from cnnexp.sweeps.orders import Order, work
+from cnnexp.sweeps.processes import start
 from cnnexp.sweeps.settings import Settings
 from cnnexp.sweeps.slots import Slot
 from cnnexp.sweeps.study import Job, Study
@@ -95,39 +93,6 @@ class _Running:
         if self.process.exitcode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-
-def context(start_method: str) -> BaseContext:
-    """The way in which processes are begun: `auto` forks from a server where forking is safe."""
-    method = ("forkserver" if sys.platform == "linux" else "spawn") if start_method == "auto" else start_method
-    made = multiprocessing.get_context(method)
-    if method == "forkserver":
-        made.set_forkserver_preload(["cnnexp.sweeps.preload"])
-    return made
-
-
-def warm(made: BaseContext) -> None:
-    """Let the fork server begin its imports while something else is done."""
-    if made.get_start_method() == "forkserver":
-        forkserver.ensure_running()
-
-
-def start(made: BaseContext, target: Callable[..., None], args: tuple[Any, ...], name: str) -> BaseProcess:
-    """A process that has begun; a fork server that was killed is begun again.
-
-    Raises:
-        OSError: the system gives no more processes.
-    """
-    for attempt in range(3):
-        process: BaseProcess = made.Process(target=target, args=args, name=name)  # type: ignore[attr-defined]
-        try:
-            process.start()
-        except (EOFError, ConnectionError):
-            if attempt == 2:
-                raise OSError("no process can be begun") from None
-        else:
-            break
-    return process
 
 
 class Pool:

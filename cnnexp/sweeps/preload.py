@@ -1,18 +1,14 @@
 """What the fork server imports before it forks: all that a job needs, some of it only in the midst of training."""
 
-import atexit
-import os
+# Whoever waits for the launcher's output waits for the server as well, which may be in the midst of its imports.
+from cnnexp.sweeps.processes import end_with_parent
 
-import pytorch_lightning.loggers  # noqa: F401
-import torch._dynamo  # torch's optimizers import it when the first one is made
-import torch.utils.tensorboard  # noqa: F401
+end_with_parent()
 
-import cnnexp.architecture.parsing
-import cnnexp.architecture.planning
-import cnnexp.architecture.python
-import cnnexp.architecture.table
-import cnnexp.sweeps.child
-import cnnexp.training.check  # noqa: F401
 
-# Taking all of this apart again would keep whoever waits for the command's output waiting for seconds.
-atexit.register(os._exit, 0)
+import cnnexp.architecture.parsing  # noqa: E402
+import cnnexp.architecture.planning  # noqa: E402
+import cnnexp.architecture.python  # noqa: E402
+import cnnexp.architecture.table  # noqa: E402
+import cnnexp.sweeps.child  # noqa: E402
+import cnnexp.training.check  # noqa: E402, F401

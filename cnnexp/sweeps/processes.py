@@ -1,0 +1,54 @@
+"""Where processes come from: a server that has imported what jobs need, or nowhere."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+def context(start_method: str = "auto") -> BaseContext:
+    """The way in which processes are begun: `auto` forks from a server where forking is safe."""
+    method = ("forkserver" if sys.platform == "linux" else "spawn") if start_method == "auto" else start_method
+    made = multiprocessing.get_context(method)
+    if method == "forkserver":
+        made.set_forkserver_preload(["cnnexp.sweeps.preload"])
+    return made
+
+
+def warm(made: BaseContext) -> None:
+    """Let the fork server begin its imports while something else is done."""
+    if made.get_start_method() == "forkserver":
+        forkserver.ensure_running()
+
+
+def start(made: BaseContext, target: Callable[..., None], args: tuple[Any, ...], name: str) -> BaseProcess:
+    """A process that has begun; a fork server that was killed is begun again.
+
+    Raises:
+        OSError: the system gives no more processes.
+    """
+    for attempt in range(3):
+        process: BaseProcess = made.Process(target=target, args=args, name=name)  # type: ignore[attr-defined]
+        try:
+            process.start()
+        except (EOFError, ConnectionError):
+            if attempt == 2:
+                raise OSError("no process can be begun") from None
+        else:
+            break
+    return process
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process as soon as the one that began it has ended, where it can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
