@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-sweep clean
+.PHONY: help run test check format bench bench-sweep bench-kills clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ bench: $(VENV)/.installed-dev ## speed against hand-written PyTorch, as ratios
 
 bench-sweep: $(VENV)/.installed-dev ## speed of a sweep against Hydra's basic launcher and single processes, as ratios
 	$(BIN)/python benchmarks/sweep.py
+
+bench-kills: $(VENV)/.installed-dev ## 200 kills of launchers and workers of sweeps: nothing may be lost
+	$(BIN)/python benchmarks/kills.py
 
 clean: ## remove what was installed and cached; recorded runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

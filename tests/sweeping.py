@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import psutil
+import torch
 
 TROUBLE = '''
 import ctypes
@@ -231,4 +237,43 @@ def alive(folder: Path) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
+    return found
+
+
+JOBS = ["--multirun", *FAST, "seed=range(6)", "optimizer.lr=0.01,0.001", "trainer.max_epochs=3", "sweep.threads=1"]
+
+
+def disturb(work: Path, random: Random, kills: Counter[str], real: bool = False) -> None:
+    """Run a sweep to its end, with kills all the way; every record is whole at every moment, a completed one final."""
+    command = Command(work, *JOBS, "sweep.retries=1000", real=real)
+    done: dict[str, str] = {}
+    while (ended := command.wait(random.uniform(0.05, 9.0 if real else 0.9))) != 0:
+        begun = list((work / "outputs" / "sweeps").glob("[!.]*"))
+        for name, record in (records(begun[0]) if begun else {}).items():
+            if record["status"] == "completed":
+                assert done.setdefault(name, json.dumps(record)) == json.dumps(record)
+        if ended is not None:
+            assert ended == -signal.SIGKILL, command.said()
+            command = Command(work, *(["resume", str(begun[0])] if begun else JOBS), "sweep.retries=1000", real=real)
+            continue
+        workers = [p for p in alive(work) if p.pid != command.pid]
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim = random.choice(workers) if workers and random.random() < 0.7 else psutil.Process(command.pid)
+            victim.kill()
+            kills["launcher" if victim.pid == command.pid else "worker"] += 1
+
+
+def figures(sweep: Path) -> list[dict[str, str]]:
+    """The rows of a sweep's table, without the times."""
+    rows = csv.DictReader((sweep / "table.csv").read_text().splitlines())
+    return [{key: text for key, text in row.items() if not key.startswith("seconds")} for row in rows]
+
+
+def weights(sweep: Path) -> dict[str, str]:
+    """A hash of the last weights of every job."""
+    found = {}
+    for file in sorted(sweep.glob("*/checkpoints/last.ckpt")):
+        state = torch.load(file, weights_only=True)["state_dict"]
+        found[file.parts[-3]] = hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values())).hexdigest()
+    assert len(found) == 12
     return found

@@ -150,7 +150,7 @@ def overrides(draw: st.DrawFn) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(overrides())
 def test_whatever_the_overrides_the_outcome_is_that_of_loading_everything_again(
     composer: Composer, texts: list[str]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import hashlib
 import json
 import re
 import signal
@@ -18,7 +16,20 @@ import psutil
 import pytest
 import torch
 
-from tests.sweeping import FAST, Command, Said, alive, cnnexp, furnish, records, sweep_folder
+from tests.sweeping import (
+    FAST,
+    JOBS,
+    Command,
+    Said,
+    alive,
+    cnnexp,
+    disturb,
+    figures,
+    furnish,
+    records,
+    sweep_folder,
+    weights,
+)  # fmt: skip
 
 pytestmark = pytest.mark.slow
 
@@ -262,6 +273,7 @@ def test_nothing_outlives_a_launcher_that_is_killed(work: Path) -> None:
     left = [one for one in alive(work) if one.pid != process.pid]
     assert len(left) >= 3  # the fork server and two jobs
     process.signal(signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
     assert psutil.wait_procs(left, timeout=30)[1] == []
 
 
@@ -274,9 +286,6 @@ def test_a_fresh_process_for_each_job_does_the_same(work: Path) -> None:
         "nothing": ("completed", None),
         "kills": ("failed", "killed by SIGKILL: by hand, or by the system for want of memory"),
     }
-
-
-JOBS = ["--multirun", *FAST, "seed=range(6)", "optimizer.lr=0.01,0.001", "trainer.max_epochs=3", "sweep.threads=1"]
 
 
 def test_fifty_kills_lose_nothing_and_run_no_completed_job_again(work: Path) -> None:
@@ -292,39 +301,3 @@ def test_fifty_kills_lose_nothing_and_run_no_completed_job_again(work: Path) -> 
         assert figures(sweep_folder(other)) == figures(sweep_folder(work))
         assert weights(sweep_folder(other)) == weights(sweep_folder(work))
     assert min(kills["launcher"], kills["worker"]) > 10, kills
-
-
-def disturb(work: Path, random: Random, kills: Counter[str]) -> None:
-    """Run a sweep to its end, with kills all the way; every record is whole at every moment, a completed one final."""
-    command = Command(work, *JOBS, "sweep.retries=1000")
-    done: dict[str, str] = {}
-    while (ended := command.wait(random.uniform(0.05, 0.9))) != 0:
-        begun = list((work / "outputs" / "sweeps").glob("[!.]*"))
-        for name, record in (records(begun[0]) if begun else {}).items():
-            if record["status"] == "completed":
-                assert done.setdefault(name, json.dumps(record)) == json.dumps(record)
-        if ended is not None:
-            assert ended == -signal.SIGKILL, command.said()
-            command = Command(work, *(["resume", str(begun[0])] if begun else JOBS), "sweep.retries=1000")
-            continue
-        workers = [p for p in alive(work) if p.pid != command.pid]
-        with contextlib.suppress(psutil.NoSuchProcess):
-            victim = random.choice(workers) if workers and random.random() < 0.7 else psutil.Process(command.pid)
-            victim.kill()
-            kills["launcher" if victim.pid == command.pid else "worker"] += 1
-
-
-def figures(sweep: Path) -> list[dict[str, str]]:
-    """The rows of a sweep's table, without the times."""
-    rows = csv.DictReader((sweep / "table.csv").read_text().splitlines())
-    return [{key: text for key, text in row.items() if not key.startswith("seconds")} for row in rows]
-
-
-def weights(sweep: Path) -> dict[str, str]:
-    """A hash of the last weights of every job."""
-    found = {}
-    for file in sorted(sweep.glob("*/checkpoints/last.ckpt")):
-        state = torch.load(file, weights_only=True)["state_dict"]
-        found[file.parts[-3]] = hashlib.sha256(b"".join(t.numpy().tobytes() for t in state.values())).hexdigest()
-    assert len(found) == 12
-    return found

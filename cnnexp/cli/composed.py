@@ -62,6 +62,12 @@ def _asked(verb: str, arguments: argparse.Namespace) -> int:
     if arguments.multirun:
         return sweep(verb, arguments, composer, _code)
     config = composer.compose(arguments.overrides)
+    if swept := [text for text in arguments.overrides if text.lstrip("+~").startswith(("sweep=", "sweep."))]:
+        text = "how a sweep is made says nothing about one run"
+        hint = "add --multirun, or leave it out"
+        raise ConfigError(
+            [*config.problems, Problem("sweep-without-multirun", (), text, hint, f"override '{swept[0]}'")]
+        )
     return _one(verb, arguments, config, config.choices)
 
 
