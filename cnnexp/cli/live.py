@@ -109,19 +109,27 @@ class Board(Lines):
 
     def _draw(self) -> Group:
         rows = Table.grid(padding=(0, 2))
+        for _ in range(6):
+            rows.add_column(no_wrap=True)
         for job, began in self._running.values():
             told = self._told.get(job.number, {})
             share, epochs = told.get("share"), told.get("epochs")
             epoch = f"epoch {told['epoch']}{f'/{epochs}' if epochs else ''}" if "epoch" in told else "starting"
             seconds = time.monotonic() - began
-            rest = _time(seconds * (1 - share) / share) + " left" if share else ""
+            rest = _time(self._rest(share, seconds)) + " left" if share else ""
             bar = ProgressBar(total=1.0, completed=share or 0.0, width=20)
-            rows.add_row(job.title, bar, epoch, _values(told.get("values", {})), _time(seconds), rest)
+            first = dict(sorted(told.get("values", {}).items())[:1])
+            rows.add_row(job.title, bar, epoch, _values(first), _time(seconds), rest)
         waiting = self.total - self.done - self.failed - len(self._running)
         parts = [f"{self.done} completed", f"{len(self._running)} running", f"{waiting} waiting"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"about {_time(left)} left"] if (left := self._left(waiting)) else []
         return Group(rows, Text(" · ".join(parts), "bold"))
+
+    def _rest(self, share: float, seconds: float) -> float:
+        """The seconds that a job has still to go: what the completed ones took tells more than its own beginning."""
+        mean = sum(self._worked) / len(self._worked) if self._worked else seconds / share
+        return mean * (1 - share)
 
     def _left(self, waiting: int) -> float | None:
         """The seconds until all jobs are done, if they take as long as those that are."""
