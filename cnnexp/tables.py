@@ -1,4 +1,4 @@
-"""Tables as plain text, the same on a terminal, in a pipe and in a file."""
+"""Tables as plain text, the same on a terminal, in a pipe and in a file; a console that nobody need look at."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def text(table: Table) -> str:
     Console(file=out, width=1000, color_system=None, highlight=False, markup=False, emoji=False).print(table)
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     return "\n".join(line for line in lines if line)
+
+
+class PatientConsole(Console):
+    """A console whose reader may go away: the work goes on when nobody looks."""
+
+    def on_broken_pipe(self) -> None:
+        """Be silent from here on."""
+        self.quiet = True

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "data"},
     "settings": FOUNDATION | {"data"},
     "verify": FOUNDATION | {"config", "settings", "architecture", "training"},
-    "training": FOUNDATION | {"architecture", "data", "records", "signals"},
+    "training": FOUNDATION | {"architecture", "data", "records", "signals", "tables"},
     "schema": FOUNDATION | {"architecture"},
     "sweeps": {
         *("errors", "tables", "signals", "settings", "config", "verify"),
@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"errors", "config", "verify", "architecture", "training", "records"},
     "cli": {
         *("errors", "version", "config", "verify", "architecture", "training"),
-        *("records", "sweeps", "schema", "report"),
+        *("records", "sweeps", "schema", "report", "tables"),
     },
     "__init__": {"errors", "version", "api", "architecture"},
     "__main__": {"cli"},

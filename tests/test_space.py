@@ -218,9 +218,23 @@ REFUSED = [
     ),
     (
         ["seed=1,2", "sweep.seeds=0"],
-        "error: override 'sweep.seeds=0': the seeds are named twice: by seed=… and by sweep.seeds\n"
-        "error: override 'sweep.seeds=0': sweep.seeds must be at least 1, or null\n"
-        "2 problems; nothing was run",
+        "error: override 'sweep.seeds=0': sweep.seeds must be at least 1, or null\n1 problem; nothing was run",
+    ),
+    (
+        ["sweep.seeds=1000000000"],
+        "error: conf/sweep/default.yaml:10:1 the grid has 1,000,000,000 points, more than sweep.max_jobs (1,000)\n"
+        "  hint: if they are all meant: sweep.max_jobs=1000000000\n"
+        "1 problem; nothing was run",
+    ),
+    (
+        ["sweep.seeds=[7,7]"],
+        "error: override 'sweep.seeds=[7,7]': sweep.seeds names a seed twice\n1 problem; nothing was run",
+    ),
+    (
+        ["seed=1,1", "optimizer.lr=0.1,0.1", "sweep.zip=[seed,optimizer.lr]"],
+        "error: override 'sweep.zip=[seed,optimizer.lr]': sweep.zip puts the same values together twice: "
+        "seed=1 optimizer.lr=0.1\n"
+        "1 problem; nothing was run",
     ),
     (
         ["seed=1,2", "sweep.time_limit=soon", "sweep.memory_limit=4GG"],

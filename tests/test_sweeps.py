@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import statistics
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +92,7 @@ def test_crashes_limits_and_a_full_disk_are_told_apart(work: Path) -> None:
     told = cnnexp(work, "--multirun", *FAST, kinds, "sweep.memory_limit=2GiB", "sweep.time_limit=8")
     assert told.code == 1
     found = outcomes(work)
-    assert found["quits"] == ("failed", "its process ended with exit code 5 and said nothing")
+    assert found["quits"] == ("failed", "its process ended with exit code 5 before the run was over")
     assert found["crashes"] == ("failed", "crashed with SIGSEGV; the log shows where")
     assert found["hangs"] == ("failed", "longer than its time limit of 8 s (sweep.time_limit)")
     assert found["kills_once"] == ("completed", None)
@@ -145,8 +148,8 @@ def test_what_this_machine_cannot_run_is_refused_as_a_whole_or_left_out(work: Pa
         "",
         "error: override 'trainer.accelerator=mps': trainer.accelerator is mps, "
         "but torch finds no mps on this machine; "
-        "use trainer.accelerator=cpu, or auto to take a GPU where there is one\n"
-        "1 problem; nothing was run\n",
+        "use trainer.accelerator=cpu, or auto to take a GPU where there is one "
+        "[trainer.accelerator=mps]\n1 problem; nothing was run\n",
     )
     assert not (work / "outputs").exists()
     told = cnnexp(work, *words, "sweep.skip_invalid=true", "trainer.max_epochs=1")
@@ -301,3 +304,90 @@ def test_fifty_kills_lose_nothing_and_run_no_completed_job_again(work: Path) -> 
         assert figures(sweep_folder(other)) == figures(sweep_folder(work))
         assert weights(sweep_folder(other)) == weights(sweep_folder(work))
     assert min(kills["launcher"], kills["worker"]) > 10, kills
+
+
+@pytest.mark.parametrize("content", ["oops", "{", "[]", "{}"])
+def test_a_damaged_record_costs_its_own_job_and_nothing_else(content: str, work: Path) -> None:
+    words = [*FAST, "model.kind=nothing,raises", "seed=1,2", "trainer.max_epochs=1"]
+    assert cnnexp(work, "--multirun", *words).code == 1
+    folder = sweep_folder(work).relative_to(work)
+    (work / folder / "0_kind=nothing_seed=1" / "run.json").write_text(content)
+    (work / folder / "2_kind=raises_seed=1" / "config.yaml").write_text("[")
+    told = cnnexp(work, "resume", str(folder))
+    assert told.code == 1
+    assert outcomes(work) == {
+        "nothing 1": ("completed", None),
+        "nothing 2": ("completed", None),
+        "raises 1": ("failed", "the run failed: RuntimeError: as it was told"),
+        "raises 2": ("failed", "the run failed: RuntimeError: as it was told"),
+    }
+    assert len(records(work / folder)["1_kind=nothing_seed=2"]["attempts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("sweep.json", "{}", "'{}/sweep.json' is damaged, so the sweep cannot be resumed"),
+        ("sweep.json", "[", "'{}/sweep.json' is damaged, so the sweep cannot be resumed"),
+        ("sweep.json", None, "'{}' holds no sweep: sweep.json: no such file or directory"),
+        ("jobs.json", "[]", "'{}/jobs.json' is damaged, so the sweep cannot be resumed"),
+        ("jobs.json", "[1]", "'{}/jobs.json' is damaged, so the sweep cannot be resumed"),
+    ],
+)
+def test_a_damaged_sweep_is_told_in_one_line(name: str, content: str | None, said: str, work: Path) -> None:
+    folder = work / "sweep"
+    folder.mkdir()
+    fields = {"overrides": [], "config_name": "config", "config_dir": None, "dropped": [], "command": ""}
+    (folder / "sweep.json").write_text(json.dumps(fields))
+    (folder / "jobs.json").write_text("[]")
+    (folder / name).unlink() if content is None else (folder / name).write_text(content)
+    told = cnnexp(work, "resume", "sweep")
+    assert told.code == 2
+    assert told.err.startswith(f"error: {said.format(folder)}\n  hint: ")
+    assert told.err.endswith("1 problem; nothing was run\n")
+
+
+def test_a_sweep_is_resumed_from_any_folder(work: Path) -> None:
+    assert cnnexp(work, "--multirun", *FAST, "model.kind=raises,nothing", "trainer.max_epochs=1").code == 1
+    elsewhere = work / "elsewhere"
+    elsewhere.mkdir()
+    told = cnnexp(elsewhere, "resume", str(sweep_folder(work)))
+    assert told.code == 1
+    assert told.err.startswith(f"note: in {work}, where the sweep was started\n")
+    assert [len(r["attempts"]) for r in records(sweep_folder(work)).values()] == [2, 1]
+
+
+def test_a_second_signal_ends_all_at_once_and_is_recorded(work: Path) -> None:
+    process = Command(work, "--multirun", *FAST, "model.kind=hangs", "seed=1,2", "sweep.slots=2")
+    while len(alive(work)) < 3 or not all("attempts" in r for r in records(sweep_folder(work)).values()):
+        assert process.wait(0.05) is None
+    process.signal(signal.SIGINT)
+    process.wait(0.3)
+    process.signal(signal.SIGINT)
+    assert process.said().code == 130
+    assert remaining(work) == []
+    ended = set(outcomes(work).values())  # one that was not yet hanging could obey the first signal
+    assert ended <= {("interrupted", "killed with the sweep"), ("interrupted", "interrupted with the sweep")}
+
+
+def test_a_stranger_stays_a_stranger_when_resumed(work: Path) -> None:
+    file = work / "conf" / "model" / "mine.yaml"
+    file.write_text("width: 8\nlayers: [Flatten, {type: Linear, out_features: 10}]\n")
+    words = ["model=mine", "seed=1,2", "trainer.max_epochs=1", "logger=none"]
+    assert cnnexp(work, "--multirun", "--untrusted", *words).code == 0
+    file.write_text(file.read_text().replace("8", "${oc.env:HOME}"))
+    told = cnnexp(work, "resume", str(sweep_folder(work)))
+    assert told.code == 2
+    assert "oc.env" in told.err.splitlines()[0]
+    assert str(Path.home()) not in told.err
+
+
+def test_nobody_need_look(work: Path) -> None:
+    command = f"{sys.executable} -m cnnexp --multirun {' '.join(FAST)} seed=1,2 'trainer.max_epochs=1'"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(work)}
+    for name, ending in (("closed", ">&- 2>&-"), ("left", "2>&1 | head -1")):
+        words = ["bash", "-c", f"{command} outputs={name} {ending}"]
+        subprocess.run(words, cwd=work, env=environment, check=False)
+        (folder,) = (work / name / "sweeps").glob("[!.]*")
+        assert {r["status"] for r in records(folder).values()} == {"completed"}
+        assert json.loads((folder / "sweep.json").read_text())["status"] == "completed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -21,12 +22,24 @@ def run() -> NoReturn:
 
     Taking torch apart at the end of an interpreter takes most of a second, so that is left to the system.
     """
+    _open_streams()
     code = main()
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _open_streams() -> None:
+    """Open what was closed: a file or a pipe that got one of these numbers would take in what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  (open as long as the process)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print("error: the output cannot be written: no space left on device", file=sys.stderr)
+        return 1
     except (CnnexpError, KeyboardInterrupt) as error:
         if os.environ.get("CNNEXP_TRACEBACK") == "1":
             traceback.print_exc()
@@ -94,7 +112,7 @@ def _dispatch(words: list[str]) -> int:
 
 def _resume(folder: Path, overrides: Sequence[str]) -> int:
     """Go on with a sweep or with one run."""
-    if (folder / "sweep.json").is_file():
+    if (folder / "sweep.json").is_file() or (folder / "jobs.json").is_file():
         from cnnexp.sweeps import processes
 
         processes.warm(processes.context())

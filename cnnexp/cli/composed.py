@@ -16,7 +16,7 @@ from cnnexp.cli.arguments import bad_option
 from cnnexp.cli.from_python import from_python
 from cnnexp.cli.listing import print_json
 from cnnexp.cli.resume import outcome
-from cnnexp.cli.sweep import sweep
+from cnnexp.cli.sweep import distrusted, sweep
 from cnnexp.errors import ConfigError, Problem, did_you_mean, render
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _known_name(composer: Composer, name: str) -> None:
 def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict[str, str]) -> int:
     from cnnexp.verify import verify
 
-    if arguments.untrusted and (found := _distrusted(config)):
+    if arguments.untrusted and (found := distrusted(config)):
         raise ConfigError(found)
     if config.verbose:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
@@ -97,12 +97,6 @@ def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict
     verdict.sound()
     _train(verdict, config, choices, Path(verdict.config["outputs"]) / "runs", _name(verdict, choices))
     return 0
-
-
-def _distrusted(config: Config) -> list[Problem]:
-    from cnnexp.config import packaged, untrusted
-
-    return untrusted.check(config.locator, config.values, packaged())
 
 
 def _look(verb: str, verdict: Verdict, choices: dict[str, str]) -> int:

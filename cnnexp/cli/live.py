@@ -16,6 +16,7 @@ from rich.text import Text
 
 from cnnexp.sweeps.pool import End
 from cnnexp.sweeps.study import Job, Study
+from cnnexp.tables import PatientConsole
 
 
 class Lines(AbstractContextManager["Lines"]):
@@ -29,7 +30,7 @@ class Lines(AbstractContextManager["Lines"]):
 
     def __init__(self, study: Study, total: int, slots: int, console: Console | None = None) -> None:
         self.study, self.total, self.slots = study, total, slots
-        self.console = console or Console(file=sys.stderr)
+        self.console = console or PatientConsole(file=sys.stderr)
         self.done = self.failed = 0
 
     def __exit__(self, *error: object) -> None:
@@ -153,5 +154,5 @@ def _time(seconds: float) -> str:
 
 def board(study: Study, total: int, slots: int) -> Lines:
     """What tells of a sweep here: a table on a terminal, lines elsewhere."""
-    console = Console(file=sys.stderr)
+    console = PatientConsole(file=sys.stderr)
     return Board(study, total, slots, console) if console.is_terminal else Lines(study, total, slots, console)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from cnnexp.cli.listing import print_json
 from cnnexp.errors import ConfigError, Interrupted, Problem, render
 
 if TYPE_CHECKING:
-    from cnnexp.config import Composer
+    from cnnexp.config import Composer, Config
     from cnnexp.sweeps.preflight import Point
     from cnnexp.sweeps.settings import Settings
     from cnnexp.sweeps.study import Study
@@ -55,12 +57,13 @@ def sweep(verb: str, arguments: argparse.Namespace, composer: Composer, look: Ca
             print(f"# {' '.join(point.at.overrides)}")
             look(point)
         return 0
-    good = _ready(good, made, whole.settings.skip_invalid)
-    dropped = [point.at.name for point in points if point not in good]
+    ready = _ready(good, made)
+    bad = [point for point in (*points, *ready) if point.verdict.problems]
+    good = preflight.sound(ready, whole.settings.skip_invalid)
+    dropped = [point.at.name for point in bad]
     if dropped:
-        print(
-            render(preflight.problems(points), f"{len(dropped)} of {len(points)} points are left out"), file=sys.stderr
-        )
+        end = f"{len(dropped)} of {len(points)} points are left out"
+        print(render(preflight.problems(bad), end), file=sys.stderr)
     study = _study(arguments, whole.settings, good, dropped)
     from cnnexp.records.lock import hold
 
@@ -69,11 +72,16 @@ def sweep(verb: str, arguments: argparse.Namespace, composer: Composer, look: Ca
 
 
 def _trusted(points: Sequence[Point]) -> None:
-    from cnnexp.config import packaged, untrusted
-
-    found = [p for q in points for p in untrusted.check(q.config.locator, q.config.values, packaged())]
+    found = [problem for point in points for problem in distrusted(point.config)]
     if found:
         raise ConfigError(dict.fromkeys(found))
+
+
+def distrusted(config: Config) -> list[Problem]:
+    """What a stranger's config holds that it may not."""
+    from cnnexp.config import packaged, untrusted
+
+    return untrusted.check(config.locator, config.values, packaged())
 
 
 def _check(points: Sequence[Point], skip_invalid: bool, as_json: bool) -> int:
@@ -93,23 +101,13 @@ def _check(points: Sequence[Point], skip_invalid: bool, as_json: bool) -> int:
     return 2 if refused else 0
 
 
-def _ready(points: Sequence[Point], made: BaseContext, skip_invalid: bool) -> list[Point]:
-    """The points that this machine and the data have nothing against.
-
-    Raises:
-        ConfigError: there are others, and they may not be left out, or there are no others.
-    """
+def _ready(points: Sequence[Point], made: BaseContext) -> list[Point]:
+    """The points with what this machine and the data have against them added to their verdicts."""
     from cnnexp.sweeps.launch import unready
 
-    found = unready(points, made)
-    names = {id(point) for point, _ in found}
-    good = [point for point in points if id(point) not in names]
-    if found and not (skip_invalid and good):
-        raise ConfigError(dict.fromkeys(p for _, problems in found for p in problems))
-    for point, problems in found:
-        for problem in problems:
-            print(f"{problem} [{point.at.name}]", file=sys.stderr)
-    return good
+    found = {point.at.number: problems for point, problems in unready(points, made)}
+    told = [found.get(point.at.number, ()) for point in points]
+    return [replace(p, verdict=replace(p.verdict, problems=more)) for p, more in zip(points, told, strict=True)]
 
 
 def _study(arguments: argparse.Namespace, settings: Settings, points: Sequence[Point], dropped: Sequence[str]) -> Study:
@@ -126,6 +124,7 @@ def _study(arguments: argparse.Namespace, settings: Settings, points: Sequence[P
         config_name=arguments.config_name,
         config_dir=arguments.config_dir,
         working_directory=os.getcwd(),
+        untrusted=arguments.untrusted,
         dropped=list(dropped),
         git=git(),
         versions=versions(),
@@ -155,19 +154,26 @@ def _summary(study: Study) -> int:
     """Print the ranked table and every failure; gives the exit code."""
     from cnnexp.report import rankings, table, write
 
-    runs = study.runs()
-    for place, ranking in enumerate(rankings(runs)):
-        write(study.path, ranking, f"table_{place + 1}" if place else "table")
-        print(table(ranking))
-    failures = 0
-    for job in study.jobs:
-        run = study.run(job)
-        if run is not None and run.status == "failed":
-            failures += 1
+    found = rankings(study.runs())
+    with contextlib.suppress(OSError):  # a full disk; the table is printed all the same
+        for place, ranking in enumerate(found):
+            write(study.path, ranking, f"table_{place + 1}" if place else "table")
+    failed = [(job, run) for job in study.jobs if (run := study.run(job)) is not None and run.status == "failed"]
+    try:
+        for ranking in found:
+            print(table(ranking), flush=True)
+    finally:
+        for job, run in failed:
             log = study.folder(job) / "log.txt"
             print(f"error: {job.title}: {run.fields.get('error')}; log: {log}", file=sys.stderr)
-    print(f"recorded in {study.path}", file=sys.stderr)
-    return 1 if failures else 0
+        print(f"recorded in {study.path}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+_OF_LAUNCH = tuple(
+    f"sweep.{key}"
+    for key in ("slots", "jobs_per_gpu", "threads", "time_limit", "memory_limit", "retries", "start_method")
+)
 
 
 def resume(folder: Path, overrides: Sequence[str]) -> int:
@@ -191,18 +197,26 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     from cnnexp.sweeps.space import space
     from cnnexp.sweeps.study import Study
 
-    foreign = [word for word in overrides if not word.startswith("sweep.")]
+    foreign = [word for word in overrides if word.partition("=")[0] not in _OF_LAUNCH]
     if foreign:
         text = f"a sweep goes on as it was: '{foreign[0]}' cannot be changed"
         raise ConfigError(
             [Problem("bad-option", (), text, "only settings of the launch can: sweep.slots, sweep.retries, …")]
         )
-    study = Study.open(folder)
+    study = Study.open(folder.resolve())
+    started_in = str(study.fields.get("working_directory", ""))
+    if os.path.isdir(started_in) and not os.path.samefile(started_in, "."):
+        print(f"note: in {started_in}, where the sweep was started", file=sys.stderr)
+        os.chdir(started_in)
+    study.path = Path(os.path.relpath(study.path))
     with hold(study.path):
         composer = Composer(study.fields["config_name"], study.fields["config_dir"])
         whole = space(composer, [*study.fields["overrides"], *overrides])
         made = processes.context(whole.settings.start_method)
-        unchanged(study, composer, whole)
+        if study.fields.get("untrusted"):
+            unchanged(study, composer, whole, distrusted)
+        else:
+            unchanged(study, composer, whole)
         if not study.pending():
             print(f"all {len(study.jobs)} jobs are completed; nothing to do", file=sys.stderr)
             return _summary(study)

@@ -79,16 +79,21 @@ def factors(composer: Composer, overrides: Sequence[str], grid: Mapping[str, Any
         ConfigError: one of them cannot be read; holds every problem.
     """
     reader = _Reader(composer)
+    problems = reader.problems
     found: dict[str, Factor] = {}
     for key, value in grid.items():
-        texts = [f"{key}={_text(v)}" for v in value] if isinstance(value, list) else [f"{key}={value}"]
+        values = value if isinstance(value, list) else [value]
+        texts = [f"{key}={value}"] if isinstance(value, str) else [f"{key}={_text(v)}" for v in values]
+        if not texts:
+            problems.append(Problem("bad-value", ("sweep", "grid", key), f"sweep.grid: {key} has no value"))
+            continue
         factor = reader.read(texts, ("sweep", "grid", key))
         found |= {factor.key: factor} if factor else {}
     for text in overrides:
         if factor := reader.read([text], ()):
             found[factor.key] = factor
-    if reader.problems:
-        raise ConfigError(reader.problems)
+    if problems:
+        raise ConfigError(problems)
     return list(found.values())
 
 

@@ -36,10 +36,16 @@ _NOT_IDENTITY_TRAINER = (
 
 def identity(config: Mapping[str, Any]) -> str:
     """The hash of what a run computes: its resolved config without paths, display settings and choices of speed."""
+    kept = counted(config)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def counted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config counts for what a run computes."""
     kept = {k: v for k, v in config.items() if k not in _NOT_IDENTITY}
     kept["data"] = {k: v for k, v in config.get("data", {}).items() if k not in ("root", "download")}
     kept["trainer"] = {k: v for k, v in config.get("trainer", {}).items() if k not in _NOT_IDENTITY_TRAINER}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return kept
 
 
 @dataclass

@@ -137,6 +137,10 @@ class Pool:
         finally:
             for running in self._running.values():
                 running.signal(signal.SIGKILL)
+            for running in self._running.values():
+                running.process.join(_GRACE_SECONDS)
+                if _fields(running.folder).get("status") not in ("completed", "failed"):
+                    _written(self.study, running.job, "interrupted", "killed with the sweep", None)
 
     def _begin(self, job: Job) -> None:
         attempt = self._attempts[job.number] = self._attempts.get(job.number, 0) + 1
@@ -204,7 +208,7 @@ class Pool:
         again = failure in _OF_MACHINE and tries <= self.settings.retries and self.stopped() is None
         if status == "failed" and failure in _OF_MACHINE and tries > 1:
             error = f"{error} ({tries} times)"
-        fields = _written(running.folder, status, error, failure)
+        fields = _written(self.study, running.job, status, error, failure)
         self.study.learn(running.job)
         values = {k: v for k, v in (fields.get("metrics") or {}).items() if isinstance(v, float)}
         self.watcher.ended(running.job, End(status, error, again, values, time.monotonic() - running.began))
@@ -219,13 +223,19 @@ class Pool:
         if running.limit is not None:
             return "failed", running.limit, "limit"
         if self.stopped() is not None and running.asked is not None:
-            return "interrupted", fields.get("error") or "interrupted before it could save anything", None
+            saved = fields.get("status") == "interrupted"
+            return (
+                "interrupted",
+                "interrupted with the sweep" + ("" if saved else ", before it could save anything"),
+                None,
+            )
         if running.told is not None:
             status, error = running.told["status"], running.told["error"]
             if status == "interrupted":
                 return "failed", _SAYS["stopped"], "stopped"
             failure = str(fields.get("failure") or "raised")
-            if failure == "memory" and self.settings.memory is not None:
+            of_data = "cannot be held in memory" in str(error)
+            if (failure == "memory" or of_data) and self.settings.memory is not None:
                 return "failed", f"{error}; its limit is {_size(self.settings.memory)} (sweep.memory_limit)", "limit"
             return status, error, failure
         code = running.process.exitcode
@@ -236,7 +246,7 @@ class Pool:
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             return "failed", f"crashed with {name}; the log shows where", "crashed"
-        return "failed", f"its process ended with exit code {code} and said nothing", "exited"
+        return "failed", f"its process ended with exit code {code} before the run was over", "exited"
 
 
 def _fields(folder: Path) -> Mapping[str, Any]:
@@ -246,13 +256,19 @@ def _fields(folder: Path) -> Mapping[str, Any]:
         return {}
 
 
-def _written(folder: Path, status: str, error: str | None, failure: str | None) -> Mapping[str, Any]:
+def _written(study: Study, job: Job, status: str, error: str | None, failure: str | None) -> Mapping[str, Any]:
     """The fields of the record, which says how the run ended even where the run itself could not write it."""
+    folder = study.folder(job)
     fields = _fields(folder)
     if fields.get("status") == status and fields.get("error") == error:
         return fields
-    with contextlib.suppress(OSError, RunError):  # a full disk; the summary says it all the same
-        Record.reopen(folder).finish(status, error=error, failure=failure)
+    with contextlib.suppress(OSError):  # a full disk; the summary says it all the same
+        try:
+            record = Record.reopen(folder)
+        except RunError:
+            study.begin(job)  # what was there is no record
+            record = Record.reopen(folder)
+        record.finish(status, error=error, failure=failure)
     return fields
 
 

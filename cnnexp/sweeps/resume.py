@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cnnexp import settings
 from cnnexp.config import Composer, Config
 from cnnexp.errors import ConfigError, Problem
-from cnnexp.records.record import identity
+from cnnexp.records.record import counted, identity
 from cnnexp.sweeps.space import Space
 from cnnexp.sweeps.study import Job, Study
 
@@ -16,8 +16,16 @@ _SHOWN = 5
 _Key = tuple[tuple[str, str], ...]
 
 
-def unchanged(study: Study, composer: Composer, space: Space) -> None:
+def unchanged(
+    study: Study, composer: Composer, space: Space, distrusted: Callable[[Config], list[Problem]] = lambda _: []
+) -> None:
     """Make sure that a recorded sweep is the one that its overrides give today.
+
+    Arguments:
+        study: the recorded sweep.
+        composer: composes its points.
+        space: the points that its overrides span today.
+        distrusted: what a stranger's config holds that it may not.
 
     Raises:
         ConfigError: it is not, or cannot be composed any more; the problem names the differences.
@@ -26,7 +34,7 @@ def unchanged(study: Study, composer: Composer, space: Space) -> None:
     for at in space.points:
         if at.name not in study.fields["dropped"]:
             now[_key(at.changed)] = composer.compose(at.overrides)
-    if broken := {problem: None for config in now.values() for problem in config.problems}:
+    if broken := {p: None for config in now.values() for p in (*distrusted(config), *config.problems)}:
         raise ConfigError(broken)
     told = list(_differences(study.jobs, now))
     if told:
@@ -66,7 +74,7 @@ def _key(changed: Mapping[str, str]) -> _Key:
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    old, new = dict(_leaves(then)), dict(_leaves(now))
+    old, new = dict(_leaves(counted(then))), dict(_leaves(counted(now)))
     for key in (*old, *(k for k in new if k not in old)):
         if key not in new:
             yield f"{key} was {old[key]} and is gone"

@@ -70,6 +70,8 @@ def space(composer: Composer, overrides: Sequence[str]) -> Space:
     except ConfigError as error:
         raise ConfigError(frame.locator.locate(error.problems)) from None
     seed = frame.values.get("seed")
+    if isinstance(settings.seeds, int) and settings.seeds > settings.max_jobs:
+        raise ConfigError(frame.locator.locate([_too_many(settings.seeds, settings)]))
     if settings.seeds is not None:
         found = [f for f in found if f.key != "seed" or f.swept]
         found.append(_seeds(settings.seeds, seed if isinstance(seed, int) else 0))
@@ -123,12 +125,12 @@ def _misused(found: Sequence[Factor]) -> Iterator[Problem]:
         if factor.swept and factor.key == "outputs":
             text = "a sweep is recorded in one folder: outputs cannot be swept"
             yield Problem("bad-sweep", factor.path, text, where=factor.where)
-    seeds = [f for f in found if f.key == "seed" and (f.swept or f.path == ("sweep", "seeds"))]
-    if len(seeds) > 1:
-        yield Problem("bad-sweep", ("sweep", "seeds"), "the seeds are named twice: by seed=… and by sweep.seeds")
-    if any(f.path == ("sweep", "seeds") and not f.texts for f in found):
+    seeds = [f for f in found if f.key == "seed"]
+    if any(not f.texts for f in seeds):
         yield Problem("bad-value", ("sweep", "seeds"), "sweep.seeds must be at least 1, or null", None)
-    if not any(f.swept for f in found):
+    elif len(seeds) > 1:
+        yield Problem("bad-sweep", ("sweep", "seeds"), "the seeds are named twice: by seed=… and by sweep.seeds")
+    if not any(f.swept or f.path == ("sweep", "seeds") for f in found):
         text = "nothing is swept: --multirun wants several values for a key"
         yield Problem("nothing-swept", (), text, "for example --multirun model.activation=relu,sigmoid")
 
@@ -157,11 +159,18 @@ def _repeated(settings: Settings, found: Sequence[Factor]) -> Iterator[Problem]:
     zipped = {key for group in settings.zip for key in group}
     for factor in found:
         twice = [text for i, text in enumerate(factor.texts) if text in factor.texts[:i]]
-        if twice and factor.key not in zipped:
+        if twice and factor.key not in zipped and factor.path != ("sweep", "seeds"):
             value = twice[0].partition("=")[2]
             text = f"{factor.key} holds {value} twice"
             hint = "take one of them out; sweep.seeds repeats a point"
             yield Problem("repeated-value", factor.path, text, hint, factor.where)
+    if isinstance(settings.seeds, tuple) and len(set(settings.seeds)) < len(settings.seeds):
+        yield Problem("repeated-value", ("sweep", "seeds"), "sweep.seeds names a seed twice")
+    for group in settings.zip:
+        together = list(zip(*(factor.texts for factor in found if factor.key in group), strict=False))
+        if again := [one for i, one in enumerate(together) if one in together[:i]]:
+            text = f"sweep.zip puts the same values together twice: {' '.join(again[0])}"
+            yield Problem("repeated-value", ("sweep", "zip"), text)
 
 
 def _too_many(size: int, settings: Settings) -> Problem:
@@ -193,7 +202,7 @@ def _axes(settings: Settings, found: Sequence[Factor]) -> list[list[_Choice]]:
                 _Choice(
                     tuple(f.texts[i] for f in together),
                     {f.key: f.values[i] for f in together},
-                    {f.key: f.texts[i].partition("=")[2] for f in together if f.swept},
+                    {f.key: f.texts[i].partition("=")[2] for f in together if f.swept or f.path == ("sweep", "seeds")},
                 )
                 for i in range(len(factor.texts))
             ]

@@ -22,6 +22,7 @@ import yaml
 
 from cnnexp.errors import ConfigError, Problem, RunError
 from cnnexp.records import Record, Run, files, load
+from cnnexp.records.record import identity
 from cnnexp.sweeps.preflight import Point
 
 
@@ -114,14 +115,18 @@ class Study:
         """The sweep that lies in a folder.
 
         Raises:
-            RunError: there is none, or its files are damaged.
+            ConfigError: there is none, or its files are damaged.
         """
+        fields, jobs = _read(path / "sweep.json"), _read(path / "jobs.json")
+        if not (isinstance(fields, dict) and fields.keys() >= _KNOWN):
+            raise _damaged(path / "sweep.json")
         try:
-            fields = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
-            jobs = json.loads((path / "jobs.json").read_text(encoding="utf-8"))
-            return cls(path, tuple(Job(**one) for one in jobs), dict(fields))
-        except (OSError, ValueError, TypeError) as error:
-            raise RunError(f"'{path}' holds no record of a sweep: {error}") from None
+            read = tuple(Job(**one) for one in jobs)
+        except TypeError:
+            read = ()
+        if not read:
+            raise _damaged(path / "jobs.json")
+        return cls(path, read, fields)
 
     def update(self, **fields: Any) -> None:
         """Add to `sweep.json`."""
@@ -137,9 +142,12 @@ class Study:
         return self.path / job.name
 
     def run(self, job: Job) -> Run | None:
-        """The record of a job; None where it never began."""
-        folder = self.folder(job)
-        return load(folder) if (folder / "run.json").is_file() else None
+        """The record of a job; None where it never began, or where its record is damaged, which counts for the same."""
+        try:
+            run = load(self.folder(job))
+        except RunError:
+            return None
+        return run if {"status", "command", "overrides", "choices"} <= run.fields.keys() else None
 
     def runs(self) -> list[Run]:
         """The records of all jobs that began."""
@@ -161,19 +169,53 @@ class Study:
         Raises:
             OSError: it cannot be written.
         """
-        folder = self.folder(job)
+        folder, run = self.folder(job), self.run(job)
         folder.mkdir(exist_ok=True)
-        if not (folder / "run.json").is_file():
+        if run is None or not _holds(folder / "config.yaml", job):
             config = dict(job.config)
             if config["memory_format"] == "auto":
-                config["memory_format"] = self._layouts.get(_network(job), "auto")
+                chosen = None if run is None else run.fields.get("memory_format")
+                config["memory_format"] = chosen or self._layouts.get(_network(job), "auto")
             files.write(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        if run is None:
             now = datetime.now().astimezone().isoformat(timespec="milliseconds")
             known = {k: self.fields[k] for k in ("command", "git") if k in self.fields}
             told = {"overrides": list(job.overrides), "choices": dict(job.choices), "changed": dict(job.changed)}
             place = {"number": job.number, "jobs": len(self.jobs)}
             Record(folder, {"status": "running", "started": now}).update(**known, **told, sweep=place)
         return folder
+
+
+_KNOWN = {"overrides", "config_name", "config_dir", "dropped", "command"}
+"""What `sweep.json` always holds."""
+
+
+def _read(file: Path) -> Any:
+    """What a file of a sweep's record holds.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        text = f"'{file.parent}' holds no sweep: {file.name}: {(error.strerror or str(error)).lower()}"
+        raise ConfigError([Problem("no-sweep", (), text, "cnnexp runs lists the runs there are")]) from None
+    except ValueError:
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> ConfigError:
+    text = f"'{file}' is damaged, so the sweep cannot be resumed"
+    return ConfigError([Problem("no-sweep", (), text, "its runs are whole: cnnexp runs shows them")])
+
+
+def _holds(file: Path, job: Job) -> bool:
+    """Whether a file is the config of a job."""
+    try:
+        return identity(yaml.safe_load(file.read_text(encoding="utf-8"))) == job.identity
+    except (OSError, ValueError, AttributeError, yaml.YAMLError):
+        return False
 
 
 def _network(job: Job) -> str:

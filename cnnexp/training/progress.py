@@ -8,18 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from cnnexp.tables import PatientConsole
+
 _REFRESH_SECONDS = 0.25
-
-
-class _Console(Console):
-    """A console whose reader may go away: a training goes on when nobody looks."""
-
-    def on_broken_pipe(self) -> None:
-        """Be silent from here on."""
-        self.quiet = True
 
 
 class ProgressBar(Callback):
@@ -33,7 +26,7 @@ class ProgressBar(Callback):
 
     def __init__(self, unit: str) -> None:
         self.unit = unit
-        self._console = _Console(file=sys.stderr)
+        self._console = PatientConsole(file=sys.stderr)
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._seen, self._began, self._shown = 0, 0.0, 0.0
