@@ -1,14 +1,23 @@
 """What the fork server imports before it forks: all that a job needs, some of it only in the midst of training."""
 
-# Whoever waits for the launcher's output waits for the server as well, which may be in the midst of its imports.
+import importlib
+
 from cnnexp.sweeps.processes import end_with_parent
 
+# Whoever waits for the launcher's output waits for the server as well, which may be in the midst of its imports.
 end_with_parent()
-
-
-import cnnexp.architecture.parsing  # noqa: E402
-import cnnexp.architecture.planning  # noqa: E402
-import cnnexp.architecture.python  # noqa: E402
-import cnnexp.architecture.table  # noqa: E402
-import cnnexp.sweeps.child  # noqa: E402
-import cnnexp.training.check  # noqa: E402, F401
+for name in (
+    "pytorch_lightning.loggers",
+    "torch._dynamo",  # torch's optimizers import it when the first one is made
+    "torch.utils.serialization.config",
+    "torch.utils.tensorboard",
+    "tensorboard.compat.proto.event_pb2",
+    "cnnexp.architecture.extensions",
+    "cnnexp.architecture.parsing",
+    "cnnexp.architecture.planning",
+    "cnnexp.architecture.python",
+    "cnnexp.architecture.table",
+    "cnnexp.sweeps.child",
+    "cnnexp.training.check",
+):
+    importlib.import_module(name)
