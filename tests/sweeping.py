@@ -95,6 +95,14 @@ class Trouble(nn.Module):
         print("to the output")
         print("to the errors", file=sys.stderr)
 
+    def blocks(self) -> None:
+        import shutil
+
+        folder = os.environ["CNNEXP_RUN_FOLDER"]
+        shutil.rmtree(folder)
+        open(folder, "w").close()
+        os._exit(5)
+
     def fills(self) -> None:
         import errno
 

@@ -390,3 +390,13 @@ def test_nobody_need_look(work: Path) -> None:
         (folder,) = (work / name / "sweeps").glob("[!.]*")
         assert {r["status"] for r in records(folder).values()} == {"completed"}
         assert json.loads((folder / "sweep.json").read_text())["status"] == "completed"
+
+
+def test_a_job_whose_end_cannot_be_written_is_no_success(work: Path) -> None:
+    told = cnnexp(work, "--multirun", *FAST, "model.kind=nothing,blocks", "trainer.max_epochs=1")
+    assert told.code == 1
+    folder = sweep_folder(work).relative_to(work)
+    log = f"{folder}/1_kind=blocks/log.txt"
+    assert f"error: 1 kind=blocks: how it ended could not be written; log: {log}" in told.err.splitlines()
+    assert outcomes(work) == {"nothing": ("completed", None)}
+    assert json.loads((work / folder / "sweep.json").read_text())["status"] == "failed"

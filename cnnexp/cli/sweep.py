@@ -158,16 +158,19 @@ def _summary(study: Study) -> int:
     with contextlib.suppress(OSError):  # a full disk; the table is printed all the same
         for place, ranking in enumerate(found):
             write(study.path, ranking, f"table_{place + 1}" if place else "table")
-    failed = [(job, run) for job in study.jobs if (run := study.run(job)) is not None and run.status == "failed"]
+    unfinished = study.pending()
     try:
         for ranking in found:
             print(table(ranking), flush=True)
     finally:
-        for job, run in failed:
-            log = study.folder(job) / "log.txt"
-            print(f"error: {job.title}: {run.fields.get('error')}; log: {log}", file=sys.stderr)
+        for job in unfinished:
+            run, log = study.run(job), study.folder(job) / "log.txt"
+            if run is not None and run.status == "failed":
+                print(f"error: {job.title}: {run.fields.get('error')}; log: {log}", file=sys.stderr)
+            elif study.fields["status"] != "interrupted":
+                print(f"error: {job.title}: how it ended could not be written; log: {log}", file=sys.stderr)
         print(f"recorded in {study.path}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if unfinished else 0
 
 
 _OF_LAUNCH = tuple(

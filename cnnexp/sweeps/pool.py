@@ -145,15 +145,17 @@ class Pool:
     def _begin(self, job: Job) -> None:
         attempt = self._attempts[job.number] = self._attempts.get(job.number, 0) + 1
         free = next(i for i in range(len(self.slots)) if i not in self._running)
+        ours, theirs = self.made.Pipe()
         try:
             folder = self.study.begin(job)
+            order = Order(str(folder), self.slots[free], self.settings.memory)
+            process = start(self.made, work, (order, theirs), job.name)
         except OSError as error:
-            self.watcher.ended(job, End("failed", f"its folder cannot be written: {error.strerror or error}"))
+            ours.close()
+            self.watcher.ended(job, End("failed", f"it cannot be begun: {error.strerror or error}"))
             return
-        ours, theirs = self.made.Pipe()
-        order = Order(str(folder), self.slots[free], self.settings.memory)
-        process = start(self.made, work, (order, theirs), job.name)
-        theirs.close()
+        finally:
+            theirs.close()
         self._running[free] = _Running(job, folder, process, ours, free, time.monotonic())
         self.watcher.began(job, attempt)
 
@@ -223,12 +225,8 @@ class Pool:
         if running.limit is not None:
             return "failed", running.limit, "limit"
         if self.stopped() is not None and running.asked is not None:
-            saved = fields.get("status") == "interrupted"
-            return (
-                "interrupted",
-                "interrupted with the sweep" + ("" if saved else ", before it could save anything"),
-                None,
-            )
+            unsaved = "" if fields.get("status") == "interrupted" else ", before it could save anything"
+            return "interrupted", f"interrupted with the sweep{unsaved}", None
         if running.told is not None:
             status, error = running.told["status"], running.told["error"]
             if status == "interrupted":

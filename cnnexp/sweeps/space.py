@@ -44,14 +44,12 @@ class Space:
 
     Arguments:
         settings: how it is made and run.
-        factors: the swept keys, with the texts of their values.
         points: in order; the last factor varies fastest.
         idle: the rules of `sweep.exclude` that left out no point, by index.
         places: where an override of a study was written, as a key path.
     """
 
     settings: Settings
-    factors: Mapping[str, tuple[str, ...]]
     points: tuple[Coordinates, ...]
     idle: tuple[int, ...]
     places: Mapping[str, tuple[str | int, ...]]
@@ -90,9 +88,8 @@ def space(composer: Composer, overrides: Sequence[str]) -> Space:
     if not points:
         text = "sweep.exclude leaves out every point"
         raise ConfigError(frame.locator.locate([Problem("nothing-swept", ("sweep", "exclude"), text)]))
-    swept = {f.key: tuple(text.partition("=")[2] for text in f.texts) for f in found if f.swept}
     idle = tuple(i for i in range(len(settings.exclude)) if i not in used)
-    return Space(settings, swept, points, idle, {text: f.path for f in found if f.path for text in f.texts})
+    return Space(settings, points, idle, {text: f.path for f in found if f.path for text in f.texts})
 
 
 def _frame(composer: Composer, overrides: Sequence[str]) -> tuple[Config, Settings]:
@@ -210,8 +207,10 @@ def _axes(settings: Settings, found: Sequence[Factor]) -> list[list[_Choice]]:
     return axes
 
 
-def _rule(number: int, rule: Mapping[str, Any], found: Sequence[Factor], frame: Config) -> Mapping[str, Any] | Problem:
-    """A rule of `sweep.exclude` by key; the keys that are not swept are compared here and now."""
+def _rule(
+    number: int, rule: Mapping[str, Any], found: Sequence[Factor], frame: Config
+) -> Mapping[str, Any] | Problem | None:
+    """What a rule of `sweep.exclude` asks of the swept keys; None where what all points share does not meet it."""
     known = {f.key for f in found}
     open_: dict[str, Any] = {}
     for key, wanted in rule.items():
@@ -223,11 +222,8 @@ def _rule(number: int, rule: Mapping[str, Any], found: Sequence[Factor], frame: 
             text = f"sweep.exclude[{number}] names {key}, which is no key of the config{did_you_mean(key, known)}"
             return Problem("unknown-key", ("sweep", "exclude", number), text)
         if not _meets(value, wanted):
-            return {"": _NEVER}
+            return None
     return open_
-
-
-_NEVER = object()
 
 
 def _value(frame: Config, key: str) -> tuple[bool, Any]:
@@ -247,14 +243,14 @@ def _meets(value: Any, wanted: Any) -> bool:
 
 
 def _points(
-    axes: Sequence[Sequence[_Choice]], rules: Sequence[Mapping[str, Any]]
+    axes: Sequence[Sequence[_Choice]], rules: Sequence[Mapping[str, Any] | None]
 ) -> tuple[tuple[Coordinates, ...], set[int]]:
     """The points that no rule leaves out, and the rules that left one out."""
     points: list[Coordinates] = []
     used: set[int] = set()
     for choices in itertools.product(*axes):
         values = {key: value for choice in choices for key, value in choice.values.items()}
-        hit = [i for i, r in enumerate(rules) if "" not in r and all(_meets(values[k], w) for k, w in r.items())]
+        hit = [i for i, r in enumerate(rules) if r is not None and all(_meets(values[k], w) for k, w in r.items())]
         used.update(hit)
         if not hit:
             changed = {key: text for choice in choices for key, text in choice.changed.items()}
