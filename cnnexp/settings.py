@@ -65,6 +65,21 @@ SWEEP: Table = {
 }
 """What the group `sweep` may hold; it says how runs are made and is no part of a run."""
 
+VIEWS: Table = {
+    "enabled": (bool, _ANY),
+    "every_n_epochs": (Literal["auto"] | int, _COUNT),
+    "samples": (int, _COUNT),
+    "channels": (int, _COUNT),
+}
+
+SHOW: Table = {
+    "batches": (int, _COUNT),
+    "samples": (int, _COUNT),
+    "channels": (int | None, _COUNT),
+    "split": (Literal["train", "val", "test"], _ANY),
+}
+"""What the group `show` may hold; it is for the command of that name and is no part of a run."""
+
 TRAINER: Table = {
     "accelerator": (str, Rule(choices=("auto", "cpu", "gpu", "cuda", "mps", "tpu"))),
     "strategy": (str, _ANY),
@@ -141,6 +156,11 @@ TASKS: Mapping[str, Table] = {
 LOGGERS: Mapping[str, Table] = {"tensorboard": {"type": (str, _ANY)}, "none": {"type": (str, _ANY)}}
 
 
+VIEWS_DEFAULT: Mapping[str, Any] = {"enabled": True, "every_n_epochs": "auto", "samples": 8, "channels": 16}
+SHOW_DEFAULT: Mapping[str, Any] = {"batches": 1, "samples": 8, "channels": None, "split": "test"}
+_NOT_OF_A_RUN = ("sweep", "show")
+_OPTIONAL = ("views", *_NOT_OF_A_RUN)
+
 _DEFAULTS: Mapping[str, Any] = {
     "class_names": None,
     "mean": None,
@@ -155,22 +175,26 @@ _DEFAULTS: Mapping[str, Any] = {
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with the settings that a file of one's own need not repeat."""
     data = config.get("data")
-    filled = {"extensions": [], **config}
+    views = config.get("views", {})
+    filled = {"extensions": [], **config, "views": {**VIEWS_DEFAULT, **views} if isinstance(views, Mapping) else views}
     return {**filled, "data": {**_DEFAULTS, **data}} if isinstance(data, Mapping) else filled
 
 
 def of_run(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config without what it says of sweeps, which is no part of a run."""
-    return {key: value for key, value in config.items() if key != "sweep"}
+    """The config without what it says of sweeps and of `show`, which is no part of a run."""
+    return {key: value for key, value in config.items() if key not in _NOT_OF_A_RUN}
 
 
 def check(config: Mapping[str, Any]) -> list[Problem]:
     """Every problem of a plain config's settings: unknown and missing keys, wrong types and ranges."""
+    groups = (*GROUPS, *_OPTIONAL)
     problems = [
-        *_table({k: v for k, v in config.items() if k not in (*GROUPS, "sweep")}, RUN, (), others=(*GROUPS, "sweep")),
+        *_table({k: v for k, v in config.items() if k not in groups}, RUN, (), others=groups),
         *(Problem("missing-key", (group,), f"the config has no '{group}'") for group in GROUPS if group not in config),
         *_section(config, "trainer", TRAINER),
         *_section(config, "sweep", SWEEP),
+        *_section(config, "views", VIEWS),
+        *_section(config, "show", SHOW),
         *_choice(config, "data", "name", DATA),
         *_choice(config, "task", "type", TASKS),
         *_choice(config, "logger", "type", LOGGERS),
@@ -230,8 +254,10 @@ def _table(values: Mapping[str, Any], table: Table, path: Path, others: tuple[st
         complaint = Parameter(str(key), annotation, EMPTY, rule).complaint(value)
         if complaint:
             yield Problem("bad-value", (*path, key), f"{prefix}{key} {complaint}", kinds.cure(value, annotation))
+    if table in (TRAINER, SWEEP, VIEWS, SHOW):  # a default of Lightning or of ours holds
+        return
     for key in table:
-        if key not in values and table not in (TRAINER, SWEEP):  # a default of Lightning or of ours holds there
+        if key not in values:
             yield Problem("missing-key", (*path, key), f"{prefix}{key} is missing")
 
 

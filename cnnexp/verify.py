@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SHAPING = ("model", "data", "experiment")
 _TORCH = (*_SHAPING, "task", "optimizer", "scheduler", "loss")
-_GROUPS = (*settings.GROUPS, "experiment")
+_GROUPS = (*settings.GROUPS, "views", "experiment")
 _NOT_CHOSEN = (
     "unknown-choice",
     "outside-conf",

@@ -20,7 +20,7 @@ from cnnexp.version import __version__
 
 SOUND = "layers:\n  - Flatten\n  - {type: Linear, out_features: 10}\n"
 MINE = {"conf/model/mine.yaml": SOUND}
-VERBS = "there are train, check, code, runs, resume, layers, schema"
+VERBS = "there are train, check, code, show, runs, report, resume, layers, schema"
 OPTIONS = "cnnexp --help lists the options"
 
 
@@ -126,7 +126,7 @@ def test_a_command_that_is_wrong(cnnexp: Cnnexp, words: list[str], message: str,
     assert cnnexp(*words) == refused(message, hint)
 
 
-@pytest.mark.parametrize("verb", ["show", "test", "predict", "export", "report"])
+@pytest.mark.parametrize("verb", ["test", "predict", "export"])
 def test_a_verb_that_is_yet_to_come(cnnexp: Cnnexp, verb: str) -> None:
     assert cnnexp(verb) == refused(f"the command '{verb}' is not part of this version", VERBS)
 
@@ -351,6 +351,19 @@ def test_what_is_refused_leaves_no_trace(cnnexp: Cnnexp, tmp_path: Path, verb: l
 def test_no_runs(cnnexp: Cnnexp) -> None:
     assert cnnexp("runs") == Said(0, "no runs in outputs\n", "")
     assert cnnexp("runs", "--json") == Said(0, "[]\n", "")
+
+
+def test_each_run_on_a_line_of_its_own(cnnexp: Cnnexp, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        folder = tmp_path / "outputs" / "runs" / f"run-{seed}"
+        folder.mkdir(parents=True)
+        record = {"status": "completed", "seed": seed, "monitor": "val_loss", "mode": "min", "best": {"val_loss": 0.5}}
+        (folder / "run.json").write_text(json.dumps(record))
+
+    together, apart = cnnexp("runs").out.splitlines(), cnnexp("runs", "--each").out.splitlines()
+
+    assert [len(lines) for lines in (together, apart)] == [3, 4]
+    assert [line.split()[0] for line in apart[2:]] == ["outputs/runs/run-1", "outputs/runs/run-2"]
 
 
 def test_the_traceback_of_a_mistake_on_demand(cnnexp: Cnnexp, monkeypatch: pytest.MonkeyPatch) -> None:

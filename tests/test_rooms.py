@@ -22,11 +22,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": FOUNDATION,
     "records": {"errors", "version"},
     "signals": {"errors"},
-    "report": {"errors", "records", "tables"},
+    "report": {"errors", "records", "tables", "version"},
+    "pictures": {"errors", "architecture"},
+    "views": {"errors", "architecture", "pictures"},
     "config": {"errors", "data"},
     "settings": FOUNDATION | {"data"},
     "verify": FOUNDATION | {"config", "settings", "architecture", "training"},
-    "training": FOUNDATION | {"architecture", "data", "records", "signals", "tables"},
+    "training": FOUNDATION | {"architecture", "data", "pictures", "records", "signals", "tables", "views"},
     "schema": FOUNDATION | {"architecture"},
     "sweeps": {
         *("errors", "tables", "signals", "settings", "config", "verify"),
@@ -35,13 +37,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"errors", "config", "verify", "architecture", "training", "records"},
     "cli": {
         *("errors", "version", "config", "verify", "architecture", "training"),
-        *("records", "sweeps", "schema", "report", "tables"),
+        *("data", "pictures", "records", "sweeps", "schema", "report", "tables", "views"),
     },
     "__init__": {"errors", "version", "api", "architecture"},
     "__main__": {"cli"},
 }
 LIBRARIES = {
-    "torch": {"architecture", "data", "training", "api", "weights", "sweeps"},
+    "torch": {"architecture", "data", "training", "api", "weights", "sweeps", "views"},
     "pytorch_lightning": {"data", "training", "sweeps"},
     "hydra": {"config", "cli"},
     "omegaconf": {"config", "cli"},

@@ -97,6 +97,10 @@ def _dispatch(words: list[str]) -> int:
         print(usage(), end="")
         return 0
     if verb in WITHOUT_CONFIG:
+        if verb == "report":
+            from cnnexp.cli.report import report
+
+            return report(arguments)
         from cnnexp.cli import listing
 
         return int(getattr(listing, verb)(arguments))

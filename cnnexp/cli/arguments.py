@@ -12,13 +12,15 @@ VERBS = {
     "train": "one run (the default), or a sweep with --multirun",
     "check": "problems, layer table and totals; trains nothing",
     "code": "the network as stand-alone PyTorch source",
+    "show": "one batch through a network: its input, what every layer makes of it and the kernels, as images",
     "runs": "what was recorded below a folder",
+    "report": "one page that compares the runs below a folder: report outputs/sweeps/SWEEP",
     "resume": "finish an interrupted run, or the unfinished jobs of a sweep: resume outputs/runs/RUN",
     "layers": "the layer types, or one of them explained: layers Conv2d --input 3,32,32 stride=2",
     "schema": "a JSON Schema for editors, of model files or with `schema blocks` of files of blocks",
 }
-_LATER = ("show", "test", "predict", "export", "report")
-WITHOUT_CONFIG = ("runs", "layers", "schema")
+_LATER = ("test", "predict", "export")
+WITHOUT_CONFIG = ("runs", "report", "layers", "schema")
 _EXAMPLES = """\
 examples:
   cnnexp                                            the default network on the shipped digits
@@ -63,6 +65,11 @@ def parser(verb: str) -> argparse.ArgumentParser:
     if verb == "runs":
         own.add_argument("folder", nargs="?", default="outputs")
         own.add_argument("--json", action="store_true")
+        own.add_argument("--each", action="store_true")
+        return own
+    if verb == "report":
+        own.add_argument("folder", nargs="?", default="outputs")
+        own.add_argument("--output", metavar="FILE.html")
         return own
     if verb == "resume":
         own.add_argument("folder")
@@ -72,6 +79,7 @@ def parser(verb: str) -> argparse.ArgumentParser:
         own.add_argument("name", nargs="?")
         own.add_argument("params", nargs="*", metavar="key=value")
         own.add_argument("--input", metavar="3,32,32")
+        own.add_argument("--picture", metavar="FILE")
         return own
     if verb == "schema":
         own.add_argument("kind", nargs="?", choices=["model", "blocks"], default="model")
@@ -97,6 +105,7 @@ def parser(verb: str) -> argparse.ArgumentParser:
     if verb == "check":
         own.add_argument("--against", metavar="NAME")
         own.add_argument("--advice", action="store_true")
+        own.add_argument("--picture", metavar="FILE")
     if verb == "code":
         own.add_argument("--from-python", metavar="module:object")
         own.add_argument("--input", metavar="3,32,32")
@@ -125,6 +134,8 @@ options:
   --multirun, -m        a sweep: several values for a key, separated by commas
   --from FILE           take the config from a run's config.yaml
   --json                check and runs: machine-readable output
+  --picture FILE        check: the network drawn, .svg, .png or .html; layers: the window that walks, .svg, .gif or .png
+  --output FILE         report: where the page is written, instead of report.html in the folder
   --each                runs: a row for each run, where the table puts the seeds of a network together
   --against NAME        check: what another network, or the same one with other values, has otherwise
   --advice              check: every piece of advice that there is, and how to switch it off

@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnexp.cli import hydra_flags, listing
+from cnnexp.cli import hydra_flags, listing, picture
 from cnnexp.cli.arguments import bad_option
 from cnnexp.cli.from_python import from_python
 from cnnexp.cli.listing import print_json
 from cnnexp.cli.resume import outcome
+from cnnexp.cli.show import of_config, recorded, show, show_run
 from cnnexp.cli.sweep import distrusted, sweep
 from cnnexp.errors import ConfigError, Problem, did_you_mean, render
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def composed(verb: str, arguments: argparse.Namespace) -> int:
     """The commands that need a config."""
+    picture.wanted(arguments, picture.NETWORK)  # what cannot be drawn is told before anything is composed
     if verb == "train" and arguments.multirun:
         from cnnexp.sweeps import processes
 
@@ -50,10 +52,15 @@ def _asked(verb: str, arguments: argparse.Namespace) -> int:
         return listing.advice()
     if verb == "code" and arguments.from_python:
         return from_python(arguments)
+    if verb == "show" and arguments.multirun:
+        raise bad_option("show looks at one network; it does not go with --multirun")
+    if verb == "show" and (folder := recorded(arguments)):
+        return show_run(folder, arguments)
     if arguments.source:
         if arguments.multirun:
             raise bad_option("--from repeats one run; it does not go with --multirun")
-        repeated = load_file(arguments.source, arguments.overrides)
+        words = of_config(arguments) if verb == "show" else arguments.overrides
+        repeated = load_file(arguments.source, words)
         return _one(verb, arguments, repeated, _choices_of(arguments.source))
     composer = Composer(arguments.config_name, arguments.config_dir)
     _known_name(composer, arguments.config_name)
@@ -89,11 +96,17 @@ def _one(verb: str, arguments: argparse.Namespace, config: Config, choices: dict
     verdict = verify(config)
     if verb == "check" and arguments.against:
         return _against(arguments, verdict, choices)
+    if verb == "show":
+        return show(arguments, config, verdict, _name(verdict, choices))
     if verb == "check" and arguments.json:
         print_json(verdict.as_dict())
         return 2 if verdict.problems else 0
     if verb != "train":
-        return _look(verb, verdict, choices)
+        code = _look(verb, verdict, choices)
+        drawing = picture.wanted(arguments, picture.NETWORK)
+        if drawing and not code and verdict.plan is not None and verdict.plan.layers:
+            picture.of_network(drawing, verdict.plan, _title(verdict, choices))
+        return code
     verdict.sound()
     _train(verdict, config, choices, Path(verdict.config["outputs"]) / "runs", _name(verdict, choices))
     return 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from cnnexp.cli import picture
 from cnnexp.cli.arguments import bad_option
 from cnnexp.errors import ConfigError
 
@@ -43,18 +44,31 @@ def layers(arguments: argparse.Namespace) -> int:
     from cnnexp.architecture.catalog import catalog_of
     from cnnexp.architecture.composites import COMPOSITES
 
-    name = arguments.name
+    name, drawing = arguments.name, picture.wanted(arguments, picture.WINDOW)
     if name is None:
+        if drawing:
+            raise bad_option("--picture needs a layer type: cnnexp layers Conv2d --picture conv.svg")
         print(explain.catalogue())
         return 0
     component = COMPOSITES.find(name) or catalog_of(name).find(name)
     if component is None:
         raise ConfigError([catalog_of(name).missing(name, (), "layers")])
-    sizes = shape(arguments.input) or explain.example_input(component)
-    text, problems = explain.explain(component, _values(arguments.params), sizes)
+    params = _values(arguments.params)
+    sizes = shape(arguments.input)
+    if sizes is None and drawing:
+        from cnnexp.pictures import sliding
+
+        sizes = sliding.example_input(component.name, params)
+    sizes = sizes or explain.example_input(component)
+    text, problems = explain.explain(component, params, sizes)
     if problems:
         raise ConfigError(problems)
+    if drawing:
+        given = {**params, **explain.examples(component, params, sizes)}
+        content = picture.of_window(drawing, component.name, given, sizes)
     print(text)
+    if drawing:
+        picture.save(drawing, content)
     return 0
 
 

@@ -226,7 +226,8 @@ def _copied(node: Any, parent: Any) -> Any:
 def of_hydra(config: DictConfig) -> tuple[dict[str, str], bool]:
     """The choices of a run, and whether `hydra.verbose` is set, of a config with Hydra's own settings."""
     chosen = OmegaConf.select(config, "hydra.runtime.choices") or {}
-    choices = {str(k): str(v) for k, v in chosen.items() if "/" not in str(k) and k != "sweep" and v is not None}
+    of_a_run = {k: v for k, v in chosen.items() if "/" not in str(k) and k not in ("sweep", "show") and v is not None}
+    choices = {str(k): str(v) for k, v in of_a_run.items()}
     return choices, bool(OmegaConf.select(config, "hydra.verbose"))
 
 

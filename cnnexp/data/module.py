@@ -10,7 +10,8 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from cnnexp.data.look import held_out, too_large
+from cnnexp.data.look import too_large
+from cnnexp.data.prepare import Normalise, split
 from cnnexp.data.sets import DataSet, Samples
 from cnnexp.errors import ConfigError
 
@@ -64,24 +65,13 @@ class DataModule(LightningDataModule):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        self.settings, self.seed, self.dtype = dict(data), seed, dtype
+        self.settings, self.seed = dict(data), seed
         self._layout = torch.contiguous_format
         if problems := too_large(data, len(dataset.train)):
             raise ConfigError(problems)
-        order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))
-        kept = held_out(len(dataset.train), data["validation"])
-        # The order in the file is kept, so that an unshuffled run sees the samples as a hand-written loop would.
-        self.train = dataset.train.take(order[kept:].sort().values) if kept else dataset.train
-        self.validation = dataset.train.take(order[:kept].sort().values)
-        self.test = dataset.test
-        self._mean, self._std = self._statistics("mean", 0.0), self._statistics("std", 1.0)
-
-    def _statistics(self, key: str, default: float) -> Tensor | None:
-        value = self.settings[key]
-        if self.settings["mean"] is None and self.settings["std"] is None:
-            return None
-        numbers = torch.as_tensor(default if value is None else value, dtype=self.dtype).reshape(-1)
-        return numbers.reshape(1, -1, *(1,) * (len(self.settings["shape"]) - 1))
+        parts = split(dataset, data, seed)
+        self.train, self.validation, self.test = parts.train, parts.val, parts.test
+        self._normalise = Normalise(data, dtype)
 
     def use_layout(self, memory_format: str) -> None:
         """Give batches of images in this memory format: `channels_last` or `contiguous_format`."""
@@ -129,14 +119,4 @@ class DataModule(LightningDataModule):
         """Pixels as floats between 0 and 1, normalised, in the memory format of the network."""
         images, labels = batch
         layout = self._layout if images.dim() == 4 else torch.contiguous_format
-        floats = images.to(self.dtype, memory_format=layout)
-        if images.dtype == torch.uint8:
-            floats = floats.div_(255)
-        if self._mean is not None and self._std is not None:
-            self._mean, self._std = self._mean.to(floats.device), self._std.to(floats.device)
-            floats = (
-                floats.sub_(self._mean).div_(self._std)
-                if images.dtype == torch.uint8
-                else (floats - self._mean) / self._std
-            )
-        return floats, labels
+        return self._normalise(images, layout), labels

@@ -24,7 +24,7 @@ from cnnexp.records import files
 
 log = logging.getLogger(__name__)
 
-_NOT_IDENTITY = ("outputs", "logger", "memory_format", "compile")
+_NOT_IDENTITY = ("outputs", "logger", "views", "memory_format", "compile")
 _NOT_IDENTITY_TRAINER = (
     "enable_progress_bar",
     "enable_model_summary",

@@ -31,9 +31,9 @@ def write(folder: Path, ranking: Ranking, name: str = "table") -> None:
 def _csv(ranking: Ranking) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_guarded(cell) for cell in _headings(ranking))
+    writer.writerow(guarded(cell) for cell in _headings(ranking))
     for place, row in enumerate(ranking.rows, start=1):
-        writer.writerow(_guarded(cell) for cell in _cells(ranking, place, row))
+        writer.writerow(guarded(cell) for cell in _cells(ranking, place, row))
     return text.getvalue()
 
 
@@ -72,7 +72,7 @@ def _pair(figure: Figure | None) -> list[_Cell]:
     return [figure.mean, figure.sd] if figure else [None, None]
 
 
-def _guarded(cell: _Cell) -> _Cell:
+def guarded(cell: _Cell) -> _Cell:
     """The cell, with an apostrophe before a text that a spreadsheet would compute as a formula."""
     formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{cell}" if formula and not _NUMBER.fullmatch(str(cell)) else cell

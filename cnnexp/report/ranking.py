@@ -104,18 +104,33 @@ def rankings(runs: Sequence[Run]) -> list[Ranking]:
 def monitored(run: Run, metric: str | None) -> float | None:
     """What a run reached at its best epoch; None where it is no finite number."""
     best = run.fields.get("best")
-    return _number(best.get(metric)) if isinstance(best, Mapping) else None
+    return as_number(best.get(metric)) if isinstance(best, Mapping) else None
 
 
 def tests(run: Run) -> dict[str, float]:
     """The final test metrics of a run that are finite numbers."""
-    found = ((name, _number(value)) for name, value in Known(run).mapping("metrics").items())
+    found = ((name, as_number(value)) for name, value in Known(run).mapping("metrics").items())
     return {name: value for name, value in found if name.startswith("test_") and value is not None}
 
 
 def seconds(run: Run) -> float | None:
     """How long a run took, where it is known."""
-    return _number(run.fields.get("seconds"))
+    return as_number(run.fields.get("seconds"))
+
+
+def seed(run: Run) -> str:
+    """The seed of a run; its folder, which is no other one's, where it is not known."""
+    found = run.fields.get("seed", Known(run).mapping("changed").get("seed"))
+    return str(run.path) if found is None else str(found)
+
+
+def counted(runs: Iterable[Run]) -> list[Run]:
+    """The completed runs of a row; the same seed again is the same run again, and the later one counts.
+
+    Arguments:
+        runs: the runs of a row, in the order of their start.
+    """
+    return list({seed(run): run for run in runs if run.status == "completed"}.values())
 
 
 def _ranked(runs: Sequence[Known], monitor: _Monitor | None) -> Ranking:
@@ -131,28 +146,21 @@ def _ranked(runs: Sequence[Known], monitor: _Monitor | None) -> Ranking:
 
 
 def _row(changed: Mapping[str, str], runs: Sequence[Run], metric: str | None) -> Row:
-    # The same seed again is the same run again: it says nothing about the spread between seeds.
-    done = list({_seed(run): run for run in runs if run.status == "completed"}.values())
+    done = counted(runs)
     tested = [tests(run) for run in done]
-    counted = Counter(run.status for run in runs)
+    ended = Counter(run.status for run in runs)
     figures = {name: _figure(t.get(name) for t in tested) for name in sorted({n for t in tested for n in t})}
     return Row(
         changed=changed,
         runs=tuple(runs),
-        seeds=len({_seed(run) for run in runs}),
-        counts={status: counted[status] for status in (*STATUSES, *sorted(counted.keys() - {*STATUSES}))},
+        seeds=len({seed(run) for run in runs}),
+        counts={status: ended[status] for status in (*STATUSES, *sorted(ended.keys() - {*STATUSES}))},
         value=_figure(monitored(run, metric) for run in done),
         tested={name: figure for name, figure in figures.items() if figure is not None},
         parameters=_whole(runs, "parameters"),
         multiply_adds=_whole(runs, "multiply_adds"),
         seconds=_figure(map(seconds, done)),
     )
-
-
-def _seed(run: Run) -> Any:
-    """The seed of a run; the run itself, which is no other one's, where it is not known."""
-    seed = run.fields.get("seed", (run.fields.get("changed") or {}).get("seed"))
-    return str(run.path) if seed is None else str(seed)
 
 
 def _merit(row: Row, mode: str) -> tuple[int, float]:
@@ -169,7 +177,7 @@ def _figure(values: Iterable[float | None]) -> Figure | None:
     return Figure(statistics.mean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """The finite number that a record holds; what is not finite stands there as a text."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
@@ -208,5 +216,5 @@ def _started(run: Run) -> float:
 
 
 def _number_in_sweep(known: Known) -> float:
-    number = _number(known.mapping("sweep").get("number"))
+    number = as_number(known.mapping("sweep").get("number"))
     return math.inf if number is None else number

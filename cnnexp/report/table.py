@@ -71,7 +71,7 @@ def _grid(ranking: Ranking, narrow: bool, name_width: int) -> str:
         shown = re.sub(r"(?<=[_.])", "\n", heading) if narrow else heading
         grid.add_column(shown, overflow="fold", max_width=_WIDTH // 4)
     for name in (*([ranking.metric] if ranking.metric else []), *ranking.tested):
-        grid.add_column(_printable(name).replace("_", gap, 1).replace("_", " "), justify="right")
+        grid.add_column(printable(name).replace("_", gap, 1).replace("_", " "), justify="right")
     grid.add_column("n", justify="right")
     if not_all:
         grid.add_column("status", overflow="fold")
@@ -81,7 +81,7 @@ def _grid(ranking: Ranking, narrow: bool, name_width: int) -> str:
         grid.add_row(
             str(place) if row.value else "",
             _name(row),
-            *(_printable(row.changed[column]) for column in ranking.columns),
+            *(printable(row.changed[column]) for column in ranking.columns),
             *([_figure(row.value, gap)] if ranking.metric else []),
             *(_figure(row.tested.get(name), gap) for name in ranking.tested),
             _count(row),
@@ -97,7 +97,7 @@ def _headings(columns: Sequence[str]) -> list[str]:
     """The last part of every key, or the whole key where that says too little."""
     last = [column.rpartition(".")[2] for column in columns]
     clear = [short not in _FIXED and not short.isdigit() and last.count(short) == 1 for short in last]
-    return [_printable(s if ok else column) for column, s, ok in zip(columns, last, clear, strict=True)]
+    return [printable(s if ok else column) for column, s, ok in zip(columns, last, clear, strict=True)]
 
 
 def _name(row: Row) -> str:
@@ -107,7 +107,7 @@ def _name(row: Row) -> str:
         shown = ",".join(map(str, numbers[:3]))
         return shown if len(numbers) <= 3 else f"{shown} +{len(numbers) - 3}"
     more = f" +{len(row.runs) - 1}" if len(row.runs) > 1 else ""
-    return _printable(row.runs[0].path.name) + more
+    return printable(row.runs[0].path.name) + more
 
 
 def _count(row: Row) -> str:
@@ -138,6 +138,6 @@ def _human(count: int) -> str:
     return f"{size:.1f} {units[0]}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text on one line: what a terminal would obey is written as an escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -63,6 +63,9 @@ class Ledger(Callback):
         row = {"epoch": epoch, "step": trainer.global_step, **values, "learning_rate": rate, "samples_per_s": speed}
         if trainer.is_global_zero:
             self.record.add_metrics(row)
+        if rate is not None and not (self.log_every and trainer.global_step % self.log_every == 0):
+            for logger in trainer.loggers:
+                logger.log_metrics({"learning_rate": rate}, step=trainer.global_step)
         value = values.get(self.monitor)
         if value is not None and (self.best is None or better(value, self.best.get(self.monitor), self.mode)):
             self.best = {"epoch": epoch, **values}

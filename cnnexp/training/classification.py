@@ -128,17 +128,17 @@ class Classification(LightningModule):
             raise RunError(f"the run was trained by {then} processes and cannot go on with {now}; see trainer.devices")
         self._epoch.load_state_dict(states[self.global_rank])
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure a batch that was held out."""
-        self._evaluate("val", batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Measure a batch that was held out; its scores."""
+        return self._evaluate("val", batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure a batch of the test set."""
-        self._evaluate("test", batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Measure a batch of the test set; its scores."""
+        return self._evaluate("test", batch)
 
-    def _evaluate(self, stage: str, batch: Batch) -> None:
+    def _evaluate(self, stage: str, batch: Batch) -> Tensor:
         images, labels = batch
-        scores = self(images)
+        scores: Tensor = self(images)
         size = len(labels)
         self.log(
             f"{stage}_loss", self.loss(scores, labels), batch_size=size, on_epoch=True, on_step=False, sync_dist=True
@@ -146,6 +146,7 @@ class Classification(LightningModule):
         for name, metric in _of(self.measures, stage).items():
             metric.update(scores, labels)
             self.log(f"{stage}_{name}", metric, batch_size=size, on_epoch=True, on_step=False)
+        return scores
 
 
 _STAGES = ("at_train", "at_val", "at_test")  # `train` is a method of every module and cannot be a key

@@ -27,6 +27,7 @@ from cnnexp.signals import Signals
 from cnnexp.training import checkpoints, endings, trainer
 from cnnexp.training.callbacks import Ledger
 from cnnexp.training.classification import Classification
+from cnnexp.training.evaluation import Predictions
 from cnnexp.training.finite import FiniteWatch
 from cnnexp.training.keeper import Keeper
 from cnnexp.training.layout import choose
@@ -35,7 +36,10 @@ from cnnexp.training.progress import ProgressBar, Reporter
 from cnnexp.training.ready import unready
 from cnnexp.training.resuming import Place, check_data, differences, place
 from cnnexp.training.stopping import Stopper
+from cnnexp.training.tolerance import Tolerance
+from cnnexp.training.views import Moment, Views
 from cnnexp.training.warm_start import warm_start
+from cnnexp.views import hparams
 
 log = logging.getLogger("cnnexp")
 _FOLDER = "CNNEXP_RUN_FOLDER"
@@ -224,7 +228,8 @@ def _fit(work: _Work, data: DataModule, ledger: Ledger, signals: Signals, report
     bar = ProgressBar("images" if len(config["data"]["shape"]) == 3 else "samples")
     reporter = Reporter(report) if report else None
     shown = settings.get("enable_progress_bar", True) and reporter is None
-    own = [ledger, Stopper(signals, keeper), bar if shown else None, reporter, keeper]
+    predictions, views = _looking(work, data)
+    own = [ledger, Stopper(signals, keeper), bar if shown else None, reporter, keeper, predictions, views]
     coach = trainer.make(
         config, work.record.path, [c for c in own if c is not None], None if goes_on is None else goes_on.step
     )
@@ -245,11 +250,29 @@ def _fit(work: _Work, data: DataModule, ledger: Ledger, signals: Signals, report
     module = Classification(work.model.to(memory_format=layout), config, watch, config["compile"], after_epoch)
     coach.fit(module, datamodule=data, ckpt_path=None if goes_on is None else goes_on.checkpoint)
     best = folder / "best.ckpt"
+    kept = Moment(max(coach.current_epoch - 1, 0), coach.global_step)
     if keeps and best.is_file():
-        module.load_state_dict(checkpoints.load(best)["state_dict"])
+        held = checkpoints.load(best)
+        module.load_state_dict(held["state_dict"])
+        kept = Moment(held["epoch"], held["global_step"])
     tested = coach.test(module, datamodule=data, verbose=False)
+    if views is not None:
+        views.finish(coach, module, kept)
+    if predictions is not None and not work.follows:
+        predictions.write(work.record.path)
     final = {k: float(v) for found in tested for k, v in found.items()}
     _finish(work, "completed", ledger, metrics={**ledger.last, **final})
+
+
+def _looking(work: _Work, data: DataModule) -> tuple[Predictions | None, Views | None]:
+    """What looks at the network and its predictions beside the training."""
+    if work.config["trainer"].get("fast_dev_run"):
+        return None, None
+    settings = work.config["views"]
+    predictions = Predictions(work.config["data"], data, settings["enabled"])
+    if not settings["enabled"]:
+        return predictions, None
+    return predictions, Views(settings, work.job.plan, work.record.path, data, predictions.pictures)
 
 
 def _watch_every(config: Mapping[str, Any], device: torch.device) -> int:
@@ -317,6 +340,10 @@ def _finish(work: _Work, status: str, ledger: Ledger, **more: Any) -> None:
     speed = ledger.samples / ledger.seconds if ledger.seconds else None
     fields = {"metrics": ledger.last, "best": ledger.best, "samples_per_s": speed, **more}
     work.record.finish(status, **fields)
+    if (events := work.record.path / "tensorboard").is_dir():
+        with Tolerance(log)("the comparison in TensorBoard"):
+            values = hparams.chosen(work.record.fields, work.config, work.record.path)
+            hparams.write(events, values, fields["metrics"], status == "completed")
 
 
 def follows() -> bool:

@@ -26,7 +26,7 @@ from cnnexp.architecture.planning import make_plan
 from cnnexp.components import Component
 from cnnexp.errors import Problem
 
-__all__ = ["catalogue", "example_input", "explain", "meaning", "summary"]
+__all__ = ["catalogue", "example_input", "examples", "explain", "meaning", "summary"]
 
 _WIDTH = 80
 _KINDS: Mapping[str, str] = {
@@ -163,8 +163,8 @@ def explain(
     known = summary(component.name)
     title = f"{component.name}: {known[0].lower()}{known[1:]}" if known else component.name
     parts = ["\n".join(_wrapped(title)), _parameters(component)]
-    examples = _examples(component, params, input_shape)
-    given = {**params, **examples}
+    chosen = examples(component, params, input_shape)
+    given = {**params, **chosen}
     if {"type", "name"} & set(params) or any(name not in given for name in _needed(component)):
         own = {name: value for name, value in params.items() if name not in STRUCTURE.get(component.name, ())}
         return "\n\n".join(parts), component.check(own, (), component.name, optional=component.parameters)
@@ -177,7 +177,7 @@ def explain(
         plan, more = make_plan(stack, input_shape, dtype)
         problems += more
         if plan.layers and not problems:
-            parts += _numbers(plan.layers[0], params, examples)
+            parts += _numbers(plan.layers[0], params, chosen)
     return "\n\n".join(parts), [_about(problem) for problem in problems]
 
 
@@ -294,7 +294,7 @@ def _picture(walks: tuple[window.Walk, ...]) -> Iterator[str]:
     yield f"{heading}\n{textwrap.indent(window.picture(best, _WIDTH - 2), '  ')}"
 
 
-def _examples(component: Component, given: Mapping[str, Any], shape: Shape | None) -> Mapping[str, Any]:
+def examples(component: Component, given: Mapping[str, Any], shape: Shape | None) -> Mapping[str, Any]:
     """Values for what must be given and is not, chosen so that they fit what is given and what arrives."""
     found: dict[str, Any] = {}
     wanted = _needed(component)

@@ -1,0 +1,1 @@
+"""Arrays and plans as pictures: numpy and Pillow, no torch tensors."""
