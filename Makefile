@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-sweep bench-kills clean
+.PHONY: help run test check format bench bench-sweep bench-kills bench-views screenshots clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,12 @@ bench-sweep: $(VENV)/.installed-dev ## speed of a sweep against Hydra's basic la
 
 bench-kills: $(VENV)/.installed-dev ## 200 kills of launchers and workers of sweeps: nothing may be lost
 	$(BIN)/python benchmarks/kills.py
+
+screenshots: $(VENV)/.installed-dev ## the README's pictures, made anew from real runs; needs Chromium
+	$(BIN)/python docs/screenshots.py
+
+bench-views: $(VENV)/.installed-dev ## what views cost a training, as ratios and shares
+	$(BIN)/python benchmarks/views.py
 
 clean: ## remove what was installed and cached; recorded runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -119,7 +119,7 @@ def test_a_run_leaves_a_whole_record(work: Path) -> None:
     names = {p.name for p in run.path.iterdir()}
     assert names == {
         *("config.yaml", "run.json", "layers.txt", "model.py", "metrics.csv", "log.txt", "checkpoints"),
-        *("tensorboard", ".lock"),
+        *("tensorboard", "views", "evaluation.json", ".lock"),
     }
     fields = json.loads((run.path / "run.json").read_text())
     assert fields["status"] == "completed" == run.status
