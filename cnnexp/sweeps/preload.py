@@ -12,6 +12,9 @@ for name in (
     "torch.utils.serialization.config",
     "torch.utils.tensorboard",
     "tensorboard.compat.proto.event_pb2",
+    "tensorboard.plugins.hparams.plugin_data_pb2",
+    "PIL.PngImagePlugin",
+    "fsspec.implementations.chained",
     "cnnexp.architecture.extensions",
     "cnnexp.architecture.parsing",
     "cnnexp.architecture.planning",
@@ -19,5 +22,6 @@ for name in (
     "cnnexp.architecture.table",
     "cnnexp.sweeps.child",
     "cnnexp.training.check",
+    "cnnexp.views.graph",
 ):
     importlib.import_module(name)
