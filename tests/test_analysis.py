@@ -63,6 +63,8 @@ class TestPairs:
         told = scipy.stats.ttest_rel([0.9, 0.95], [0.6, 0.8])
         assert (it.test, it.n, it.difference, it.p) == ("paired t", 2, pytest.approx(0.225), pytest.approx(told.pvalue))
 
+        assert it.shares_seeds
+
     @pytest.mark.parametrize("shared", [0, 1])
     def test_without_two_shared_seeds_it_is_welch(self, shared: int) -> None:
         runs = [

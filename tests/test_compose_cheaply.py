@@ -97,7 +97,7 @@ def by_hydra_alone(texts: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]
     loader = Composer().loader
     config = loader.load_configuration("config", list(texts), RunMode.RUN)
     found = config.hydra.runtime.choices.items()
-    choices = {k: v for k, v in found if v is not None and "/" not in k and k != "sweep"}  # how runs are made
+    choices = {k: v for k, v in found if v is not None and "/" not in k and k not in ("sweep", "show")}
     values = {str(key): config[key] for key in config if key != "hydra"}
     return {
         k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in values.items()
@@ -150,7 +150,7 @@ def overrides(draw: st.DrawFn) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(overrides())
 def test_whatever_the_overrides_the_outcome_is_that_of_loading_everything_again(
     composer: Composer, texts: list[str]

@@ -14,7 +14,7 @@ HEAD = "# @package _global_\n"
 NO_MODEL = "choose one of " + ", ".join(sorted(f.stem for f in (packaged() / "model").glob("*.yaml")))
 TOP = (
     "the keys there are seed, memory_format, compile, check_finite_every_n_steps, checkpoint, extensions, outputs,"
-    " data, task, model, loss, optimizer, scheduler, trainer, logger, sweep"
+    " data, task, model, loss, optimizer, scheduler, trainer, logger, views, sweep, show"
 )
 MULTIRUN = ("several values need --multirun", "or quote the value to mean one text")
 OUTSIDE = "copy the file into conf/ and name it from there"

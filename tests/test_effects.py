@@ -310,6 +310,11 @@ class TestNothingToMeasureWith:
             "run each with other seeds as well (sweep.seeds=2)."
         )
 
+    def test_what_rounding_makes_of_nothing_is_nothing(self) -> None:
+        (effect,) = compared(["x"], {(name,): [0.1, 0.7] for name in "abcdefg"}).effects
+        assert [level.difference for level in effect.levels] == [0.0] * 7
+        assert effect.best == 0
+
     def test_one_at_a_time_has_no_interaction(self) -> None:
         cells = {("a", "x"): [0.5, 0.6], ("b", "x"): [0.6, 0.8], ("a", "y"): [0.4, 0.45]}
         found = compared(["one", "two"], cells)

@@ -191,6 +191,11 @@ NETS = st.recursive(
 
 
 class TestAnyNetwork:
+    def test_a_shortcut_like_its_body_is_no_copy_of_it(self) -> None:
+        stack, _ = parse({"layers": [CONV, {"type": "Residual", "layers": [CONV, CONV], "shortcut": [CONV, CONV]}]})
+        plan, _ = make_plan(stack, (3, 16, 16), "float32")
+        assert told(network(plan, "twins")) == names_of(plan)
+
     @settings(deadline=None, max_examples=30)
     @given(NETS)
     def test_every_layer_is_told_once_and_nothing_lies_over_anything_else(self, layers: list[Any]) -> None:

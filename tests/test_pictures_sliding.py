@@ -123,6 +123,7 @@ WINDOWS = [
     ("AdaptiveMaxPool2d", (5, 7), {"output_size": 4}),
     ("LPPool2d", (7, 7), {"norm_type": 2, "kernel_size": 3, "ceil_mode": True}),
     ("LPPool2d", (6, 6), {"norm_type": 1.5, "kernel_size": 2, "stride": 1}),
+    ("LPPool2d", (6, 6), {"norm_type": 1000, "kernel_size": 2}),
     ("ReflectionPad2d", (5, 4), {"padding": [1, 2, 3, 0]}),
     ("CircularPad2d", (4, 4), {"padding": 1}),
     ("ZeroPad2d", (4, 5), {"padding": [-1, 1, 0, 2]}),
@@ -360,6 +361,12 @@ class TestCommand:
         assert out == ""
         assert err.splitlines()[0] == f"error: {expected}"
         assert not file.exists()
+
+    def test_the_hint_for_what_is_too_large_fits_every_layer(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for words in (["Conv1d", "--input", "1,15"], ["AdaptiveAvgPool2d", "output_size=100"]):
+            assert main(["layers", *words, "--picture", "a.svg"]) == 2
+            hint = "  hint: smaller numbers show the same: the input's, after --input, or the layer's"
+            assert capsys.readouterr().err.splitlines()[1] == hint
 
     def test_other_files(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["layers", "Conv2d", "--picture", "a.html"]) == 2

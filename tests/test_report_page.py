@@ -21,6 +21,8 @@ from tests import sweeping
 from tests.browser import Opened, chromium, opened
 from tests.fake_runs import fake_evaluation, fake_run, fake_sweep, fake_views, on_a_mat, write_json
 
+pytestmark = pytest.mark.xdist_group("browser")  # one process makes the sweep, the pages and the browser
+
 HOSTILE = "<script>alert(1)</script>"
 ODD = {"model.activation": ("relu", f"\"'{HOSTILE}&amp;", "激活"), "optimizer.lr": ("0.1", "0.01")}
 LIMIT = 5_000_000
@@ -114,6 +116,24 @@ class TestTheAnswer:
         told = self.told(tmp_path, {"relu": [0.90, 0.80, 0.93], "tanh": [0.80, 0.91, 0.90], "gelu": [0.5, 0.5, 0.51]})
         assert "which is within the noise of the seeds" in told
         assert "1 of the 2 other configurations cannot be told from it." in told
+
+    def test_those_that_cannot_be_told_from_the_best_are_all_that_no_test_tells(self, tmp_path: Path) -> None:
+        told = self.told(tmp_path, {"relu": [0.90, 0.80, 0.93], "tanh": [0.80, 0.91, 0.90], "gelu": [0.5]})
+        assert "None of the 2 other configurations can be told from it." in told
+        # A p of 0.02 to 0.04 by itself is nothing among ten pairs.
+        values = {name: [0.9 - 0.02 * i, 0.9 - 0.03 * i, 0.9 - 0.025 * i] for i, name in enumerate("abcde")}
+        told = self.told(tmp_path / "many", values)
+        assert "which may be chance among so many pairs" in told
+        assert "None of the 4 other configurations can be told from it." in told
+
+    def test_a_lead_at_shared_seeds_is_called_that(self, tmp_path: Path) -> None:
+        for number, (name, seed, value) in enumerate(
+            [("a", 0, 0.7), ("a", 1, 0.72), ("a", 2, 0.99), ("a", 3, 0.99), ("b", 0, 0.71), ("b", 1, 0.735)]
+        ):
+            fake_run(tmp_path / f"{number}_job", number, {"x": name, "seed": str(seed)}, value=value)
+        text = report(tmp_path).read_text(encoding="utf-8")
+        assert "The next, “x=b”, is 0.0125 ahead of it at the 2 seeds that both have, which is within" in text
+        assert "within seed noise: at the 2 seeds that both have they differ in val_accuracy by -0.0125" in text
 
     def test_one_seed_says_nothing_about_noise(self, tmp_path: Path) -> None:
         told = self.told(tmp_path, {"relu": [0.90], "tanh": [0.80]})
@@ -374,8 +394,8 @@ class TestFigures:
 
 class TestTheFile:
     @pytest.mark.slow
-    @pytest.mark.parametrize("runs", [200, 300])
-    def test_it_stays_below_five_megabytes_and_quick(self, tmp_path: Path, browser: Browser, runs: int) -> None:
+    def test_300_runs_stay_below_five_megabytes_and_quick(self, tmp_path: Path, browser: Browser) -> None:
+        runs = 300
         factors = {"a": [f"value {i}" for i in range(5)], "b": [f"value {i}" for i in range(runs // 10)]}
         page = report(fake_sweep(tmp_path / "sweep", factors, views=True, epochs=100))
         assert 3_000_000 < page.stat().st_size < LIMIT
@@ -445,6 +465,23 @@ class TestOddFolders:
         (root / "broken" / "run.json").write_text("{")
         assert "broken/run.json" in report(root).read_text(encoding="utf-8")
 
+    @pytest.mark.parametrize(
+        "config", [f"a: {'[' * n}{']' * n}" for n in (900, 2000, 50_000)] + ["a: &a [*a]", "a: [{? [b] : 1}]"]
+    )
+    def test_a_config_that_cannot_be_compared(self, tmp_path: Path, config: str) -> None:
+        for name in "ab":
+            fake_run(tmp_path / "all" / name / "run")
+        (tmp_path / "all" / "a" / "run" / "config.yaml").write_text(config)
+        assert "<h1" in report(tmp_path / "all").read_text(encoding="utf-8")
+
+    def test_links_to_themselves(self, tmp_path: Path) -> None:
+        run = fake_run(tmp_path / "run")
+        fake_views(run, layers=1)
+        for file in (*(run / "views" / "plain").iterdir(), run / "metrics.csv", run / "config.yaml", run / "log.txt"):
+            file.unlink()
+            file.symlink_to(file.name)
+        assert "data:image" not in report(run).read_text(encoding="utf-8")
+
     def test_a_picture_outside_the_run_is_not_shown(self, tmp_path: Path, single: Path) -> None:
         run = fake_run(tmp_path / "run")
         fake_views(run, layers=1)
@@ -455,6 +492,59 @@ class TestOddFolders:
         told["images"][1]["plain"] = str(secret)
         write_json(run / "views" / "views.json", told)
         assert "data:image" not in report(run).read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("count", [10**400, -(10**400), -7])
+    def test_counts_that_are_none(self, tmp_path: Path, count: int) -> None:
+        fake_sweep(tmp_path / "sweep", {"a": ["1", "2"]}, parameters=count, multiply_adds=count, seconds=-5)
+        fake_run(tmp_path / "sweep" / "4_job", 4, {"a": "3"}, parameters=2000)
+        text = report(tmp_path / "sweep").read_text(encoding="utf-8")
+        assert '<td class="number" data-key="2000">2,000</td>' in text
+        assert str(abs(count)) not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL) or count == -7
+        assert "times the parameters" not in text
+
+    @pytest.mark.parametrize(
+        ("status", "heading", "said"),
+        [
+            ("running", "How far it is", "Its record says:"),
+            ("failed", "How it ended", "The run failed:"),
+            ("interrupted", "How it ended", "The run was interrupted:"),
+        ],
+    )
+    def test_a_run_that_did_not_complete(self, tmp_path: Path, status: str, heading: str, said: str) -> None:
+        text = report(fake_run(tmp_path / "run", status=status, error="why")).read_text(encoding="utf-8")
+        assert f">{heading}</h2>" in text
+        assert f"<strong>{said}</strong> why" in text
+
+    def test_pairs_that_have_no_room_are_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake_sweep(tmp_path / "few", {"a": list("123456")})
+        assert "<summary>All other pairs (10)</summary>" in report(tmp_path / "few").read_text(encoding="utf-8")
+        fake_sweep(tmp_path / "many", {"a": [str(i) for i in range(32)]}, seeds=1)
+        text = report(tmp_path / "many").read_text(encoding="utf-8")
+        assert "<summary>Each against the next in rank (30)</summary>" in text
+        monkeypatch.setattr("cnnexp.report.page.pairs._MOST", 4)
+        text = report(tmp_path / "few").read_text(encoding="utf-8")
+        assert "<summary>All other pairs: the first 4 of 10 (4)</summary>" in text
+
+    def test_long_values_that_begin_alike_are_drawn_apart(self, tmp_path: Path) -> None:
+        pools = [f"{{type: AvgPool2d, kernel_size: {k}, stride: 1}}" for k in (2, 3, 4)]
+        fake_sweep(tmp_path / "sweep", {"model.pool": pools, "x": ["1", "2"]})
+        text = report(tmp_path / "sweep").read_text(encoding="utf-8")
+        figures = json.loads(re.findall(r'id="data">(.*?)</script>', text)[0])["figures"]
+        assert len({y for trace in figures["r0-effects"][0]["data"] for y in trace["y"]}) == 5
+        (together,) = figures["r0-interaction-0"]
+        assert {len(set(trace["x"])) for trace in together["data"]} == {3}
+
+    def test_filters_offer_numbers_in_their_order(self, tmp_path: Path) -> None:
+        fake_sweep(tmp_path / "sweep", {"a": ["10", "9", "0.5", "x"]})
+        text = report(tmp_path / "sweep").read_text(encoding="utf-8")
+        assert re.findall(r'<option value="=([^"]*)">', text) == ["0.5", "9", "10", "x"]
+
+    def test_runs_of_several_sweeps_are_named_after_them(self, tmp_path: Path) -> None:
+        for name in ("one", "two"):
+            run = fake_run(tmp_path / "all" / name / "0_job", changed={"x": name}, seed=int(name == "two"))
+            (run / "config.yaml").write_text(f"model: {{x: {name}}}\n")
+        text = report(tmp_path / "all").read_text(encoding="utf-8")
+        assert text.count(">one/0_job</") == text.count(">two/0_job</") == 2
 
     def test_one_class(self, tmp_path: Path) -> None:
         run = fake_run(tmp_path / "run")
@@ -467,6 +557,10 @@ class TestOddFolders:
         text = report(tmp_path / "all").read_text(encoding="utf-8")
         assert ">Val accuracy</h2>" in text
         assert ">Val loss</h2>" in text
+        fake_sweep(tmp_path / "all" / "c", {"x": ["1", "2"]}, mode="min")
+        text = report(tmp_path / "all").read_text(encoding="utf-8")
+        assert ">Val accuracy, more is better</h2>" in text
+        assert ">Val accuracy, less is better</h2>" in text
 
 
 class TestTheCommand:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.nn import functional
 
 import cnnexp
@@ -235,6 +238,11 @@ REFUSED = {
         "error: 'elsewhere' holds no run: there is no run.json in it\n"
         "  hint: cnnexp runs lists the runs there are; an override is written key=value\n1 problem; nothing was run\n"
     ),
+    "elsewhere/x": (
+        "error: 'elsewhere/x' is a file, and a run is a folder\n"
+        "  hint: a config is shown by cnnexp show --from elsewhere/x\n1 problem; nothing was run\n"
+    ),
+    "n" * 300: f"error: '{'n' * 300}' holds no run: there is no such folder\n",
     "sweep": (
         "error: 'sweep' is a sweep, and show looks at one run\n"
         "  hint: cnnexp runs sweep --each lists its runs\n1 problem; nothing was run\n"
@@ -265,7 +273,8 @@ def test_a_run_cannot_be_changed(word: str, run: Path, capsys: pytest.CaptureFix
     assert main(["show", str(run), word]) == 2
     assert capsys.readouterr().err == (
         f"error: a run is shown as it was trained: '{word}' cannot be changed\n"
-        f"  hint: with freshly drawn weights: cnnexp show --from {run}/config.yaml {word}\n1 problem; nothing was run\n"
+        f"  hint: with freshly drawn weights: cnnexp show --from {run}/config.yaml {shlex.quote(word)}\n"
+        "1 problem; nothing was run\n"
     )
 
 
@@ -303,3 +312,44 @@ def test_what_holds_without_a_section_is_what_the_shipped_one_says() -> None:
 def test_settings_after_a_run_are_checked_and_located(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(run), "show.samples=0"]) == 2
     assert "error: override 'show.samples=0': show.samples must be at least 1, not 0" in capsys.readouterr().err
+
+
+def test_an_override_may_be_longer_than_a_path(work: Path) -> None:
+    layers = ",".join(["{type: Identity}"] * 20)
+    assert main(["show", "model=single_pool", f"model.layers=[{layers}]", "show.samples=1", "logger=none"]) == 0
+    assert len(list(shown(work).glob("*_Identity_output.png"))) == 20
+
+
+def test_without_the_section_a_run_is_shown_as_ever(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(run), "~show"]) == 0
+    assert "8 samples of batch 0 of the test set" in capsys.readouterr().out
+
+
+def test_a_file_in_the_place_of_the_folder_is_left_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "show").write_text("mine")
+    before = sorted(run.iterdir())
+    assert main(["show", str(run)]) == 2
+    assert f"error: '{run}/show' is in the way: the pictures go into a folder of this name" in capsys.readouterr().err
+    assert (run / "show").read_text() == "mine"
+    assert sorted(run.iterdir()) == before
+
+
+def test_a_hint_can_be_typed_as_it_stands(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = run.rename(run.with_name("a b"))
+    assert main(["show", str(odd), "seed=4"]) == 2
+    assert f"cnnexp show --from '{odd}/config.yaml' seed=4\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("full", ["png", "events"])
+def test_a_full_disk_is_said_and_leaves_nothing(
+    full: str, work: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(*{"png": (Path, "write_bytes"), "events": (RecordWriter, "write")}[full], refuse)
+    assert main(["show", "model=single_pool"]) == 2
+    err = capfd.readouterr().err
+    assert "cannot be written: No space left on device\n" in err
+    assert "Traceback" not in err
+    assert not list((work / "outputs" / "shows").iterdir())

@@ -13,7 +13,7 @@ from torch.nn import functional
 import cnnexp
 from cnnexp.architecture.plan import Plan
 from cnnexp.pictures.scale import MARK
-from cnnexp.views.images import View, views
+from cnnexp.views.images import View, _heading, views
 from cnnexp.views.kernels import kernels
 from cnnexp.views.kinds import like_pixels, tokens
 from cnnexp.views.look import look
@@ -257,6 +257,12 @@ def test_a_sigmoid_of_the_pixels_is_also_seen_in_their_colours() -> None:
     assert np.abs(colours - np.moveaxis(expected, 0, -1)).max() <= 1  # the sigmoid itself is taken in float32
 
 
+def test_samples_of_one_value_are_mid_grey_as_pixels_and_as_an_output() -> None:
+    seen = drawn(["Identity"], torch.ones(2, 3, 4, 4))
+    for view in (seen["input.png"], seen["00_Identity_output.png"]):
+        assert {128, 205} == set(np.asarray(view.plain).ravel().tolist())  # the tiles and the mat
+
+
 def test_only_layers_that_keep_the_channels_apart_are_seen_in_colour() -> None:
     layers: list[Any] = [
         {"type": "Sequential", "layers": ["ReLU", {"type": "MaxPool2d", "kernel_size": 2}]},
@@ -312,6 +318,18 @@ def test_a_block_with_a_name_that_not_every_file_can_have_gets_a_file() -> None:
     plan = cnnexp.plan(model, input_shape=(1, 4, 4))
     found = list(views(plan.build(0), plan, torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), None, 1))
     assert all(v.file.isascii() and "/" not in v.file for v in found)
+
+
+def test_a_title_without_letters_in_the_font_says_what_the_file_is_called() -> None:
+    layer = {"type": "Conv2d", "out_channels": 2, "kernel_size": 3}
+    pixels = uint8(2, 3, 5, 5)
+    titles = []
+    for name in ("卷积", "池化", "a"):
+        view = drawn([{**layer, "name": name}], pixels)["00_Conv2d_output.png"]
+        titles.append(np.asarray(view.image)[:30].tobytes())
+    assert titles[0] == titles[1] != titles[2]
+    assert _heading("卷积", "Conv2d", "00_Conv2d") == "layer 00  Conv2d"
+    assert _heading("a", "Conv2d", "00_Conv2d") == "a  Conv2d"
 
 
 def test_only_as_many_channels_and_samples_are_drawn_as_are_asked_for() -> None:

@@ -76,7 +76,9 @@ def of_window(path: Path, type_name: str, params: Mapping[str, Any], sizes: tupl
     if tour is None:
         raise bad_option(f"--picture: {type_name} has no window that walks from place to place, so nothing moves")
     if why := sliding.too_large(tour):
-        raise bad_option(f"--picture: {why}", "a smaller input shows the same, such as --input 1,7,7")
+        raise bad_option(
+            f"--picture: {why}", "smaller numbers show the same: the input's, after --input, or the layer's"
+        )
     found = sliding.sliding(plan.layers[0], tour)
     if path.suffix.lower() == ".svg":
         return film.moving(found)

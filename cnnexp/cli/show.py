@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def recorded(arguments: argparse.Namespace) -> Path | None:
 
 def _names_run(word: str) -> bool:
     if "=" in word:  # as the folder of a sweep's job has it
-        return (Path(word) / "run.json").is_file()
+        return os.path.isfile(os.path.join(word, "run.json"))  # an override may be too long for a path
     return not word.startswith("~")
 
 
@@ -123,8 +124,10 @@ def show(arguments: argparse.Namespace, config: Config, verdict: Verdict, name: 
         record.write("layers.txt", plan.table() + "\n")
         record.write("model.py", plan.source(f"The network of {record.path.name}"))
         table = _written(pictures, record.path, verdict.config["logger"]["type"] != "none")
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(record.path, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _unwritable(record.path, error) from None
         raise
     _tell(look, table, record.path, f"weights of {weights}" if weights else f"untrained, seed {verdict.config['seed']}")
     return 0
@@ -140,7 +143,7 @@ def show_run(folder: Path, arguments: argparse.Namespace) -> int:
     _is_run(folder)
     words = [word for word in arguments.overrides if not _names_run(word)]
     if other := next((word for word in words if not _sets(word, "show") and not _sets(word, "logger")), None):
-        hint = f"with freshly drawn weights: cnnexp show --from {folder / 'config.yaml'} {other}"
+        hint = f"with freshly drawn weights: {_untrained(folder / 'config.yaml')} {shlex.quote(other)}"
         raise bad_option(f"a run is shown as it was trained: '{other}' cannot be changed", hint)
     from cnnexp.config import load_file
     from cnnexp.verify import verify
@@ -168,19 +171,26 @@ def _is_run(folder: Path) -> None:
     Raises:
         ConfigError: it holds none, or one that ended too early.
     """
-    if (folder / "run.json").is_file():
+    if os.path.isfile(folder / "run.json"):
         if not (folder / "config.yaml").is_file():
             raise _no_run(
                 f"'{folder}' ended before its config.yaml was written", "cnnexp runs lists the runs there are"
             )
         return
-    if (folder / "sweep.json").is_file() or (folder / "jobs.json").is_file():
+    if os.path.isfile(folder / "sweep.json") or os.path.isfile(folder / "jobs.json"):
         raise _no_run(
             f"'{folder}' is a sweep, and show looks at one run", f"cnnexp runs {folder} --each lists its runs"
         )
-    missing = "there is no run.json in it" if folder.is_dir() else "there is no such folder"
+    if os.path.isfile(folder):
+        raise _no_run(f"'{folder}' is a file, and a run is a folder", f"a config is shown by {_untrained(folder)}")
+    missing = "there is no run.json in it" if os.path.isdir(folder) else "there is no such folder"
     hint = "cnnexp runs lists the runs there are; an override is written key=value"
     raise _no_run(f"'{folder}' holds no run: {missing}", hint)
+
+
+def _untrained(file: Path) -> str:
+    """The command that shows a config with freshly drawn weights."""
+    return f"cnnexp show --from {shlex.quote(str(file))}"
 
 
 def _no_run(text: str, hint: str) -> ConfigError:
@@ -207,7 +217,7 @@ def _asked(words: Sequence[str], section: Any) -> tuple[dict[str, Any], str | No
     if problems := verify(config).problems:
         raise ConfigError(problems)
     keys = [word.lstrip("+~").partition("=")[0].partition(".")[2] for word in words if _sets(word, "show")]
-    chosen = config.values["show"]
+    chosen = config.values.get("show") or _DEFAULT  # ~show takes the section away
     settings |= chosen if "" in keys else {key: chosen[key] for key in keys if key in chosen}
     return settings, config.values["logger"]["type"] if any(_sets(word, "logger") for word in words) else None
 
@@ -254,7 +264,7 @@ def _load_weights(model: Any, folder: Path) -> str:
             problems += error.problems
         else:
             return f"checkpoints/{name}.ckpt"
-    hint = f"with freshly drawn weights: cnnexp show --from {folder / 'config.yaml'}"
+    hint = f"with freshly drawn weights: {_untrained(folder / 'config.yaml')}"
     text = problems[0].message.removeprefix("checkpoint: ") if problems else f"'{folder}' has no checkpoint yet"
     raise ConfigError([Problem("no-checkpoint", (), text, hint)])
 
@@ -310,6 +320,9 @@ def _replaced(folder: Path, pictures: Iterable[_Picture], board: bool) -> list[_
     Raises:
         ConfigError: it cannot be written.
     """
+    if folder.is_symlink() or folder.is_file():
+        text = f"'{folder}' is in the way: the pictures go into a folder of this name"
+        raise ConfigError([Problem("unwritable", (), text, "rename it, or remove it")])
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
@@ -319,12 +332,15 @@ def _replaced(folder: Path, pictures: Iterable[_Picture], board: bool) -> list[_
             folder.rename(old)
         fresh.rename(folder)
     except OSError as error:
-        text = f"'{folder}' cannot be written: {error.strerror or error}"
-        raise ConfigError([Problem("unwritable", (), text)]) from None
+        raise _unwritable(folder, error) from None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
     return table
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError([Problem("unwritable", (), f"'{folder}' cannot be written: {error.strerror or error}")])
 
 
 def _tell(look: _Look, table: Sequence[_Row], folder: Path, weights: str) -> None:

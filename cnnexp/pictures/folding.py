@@ -51,19 +51,24 @@ def fold(layers: Sequence[PlannedLayer]) -> tuple[Part, ...]:
     return _folded([(layer.name, layer) for layer in layers])
 
 
-def _folded(*copies: Sequence[tuple[str, PlannedLayer]]) -> tuple[Part, ...]:
+_ROLES = ("Residual", "Unpool")
+"""Composites whose children each have a part of their own to play, however alike they are."""
+
+
+def _folded(*copies: Sequence[tuple[str, PlannedLayer]], roles: bool = False) -> tuple[Part, ...]:
     """The parts of sequences that are alike.
 
     Arguments:
         copies: for each sequence its layers with their dotted names.
+        roles: whether the layers are no sequence, but each has a role of its own.
     """
     found = []
     places = range(len(copies[0]))
-    for _, group in itertools.groupby(places, lambda i: _likeness(copies[0][i][1])):
+    for _, group in itertools.groupby(places, lambda i: i if roles else _likeness(copies[0][i][1])):
         chosen = list(group)
         every = [copy[i] for copy in copies for i in chosen]
         inside = [[(f"{name}.{child.name}", child) for child in layer.children] for name, layer in every]
-        parts = _folded(*inside) if inside[0] else ()
+        parts = _folded(*inside, roles=every[0][1].component.name in _ROLES) if inside[0] else ()
         found.append(Part(tuple(x for _, x in every), tuple(name for name, _ in every), len(chosen), parts))
     return tuple(found)
 

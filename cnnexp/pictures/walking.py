@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -135,7 +136,10 @@ def output(tour: Tour, grid: Sequence[Sequence[int]], i: int, j: int) -> float |
     if fnmatchcase(tour.type, "LPPool?d"):
         power = tour.values["norm_type"]
         counted = sum(tour.padded(*place) for place in places)
-        total = sum(value**power for value in found) * len(places) / counted
+        try:
+            total = sum(float(value) ** power for value in found) * len(places) / counted
+        except OverflowError:  # torch calls it infinite as well
+            return math.inf
         return float(max(total, 0) ** (1 / power))
     if tour.type == "Unfold":
         return None

@@ -116,7 +116,11 @@ def _noise(
     a, b = _row(ranking, top.a), _row(ranking, top.b)
     if top.low is not None and top.high is not None:
         interval = f"{top.difference:.3g}, 95 % interval {top.low:.3g} to {top.high:.3g}"
-        text = f"The best ({a}) and the second ({b}) are within seed noise: they differ in {metric} by {interval}."
+        most = max(sum(o.row == i for o in observations) for i in (top.a, top.b))
+        shared = f"at the {top.n} seeds that both have " if top.shares_seeds and top.n < most else ""
+        text = (
+            f"The best ({a}) and the second ({b}) are within seed noise: {shared}they differ in {metric} by {interval}."
+        )
         yield Caution("noise", text)
     elif sum(o.row in (top.a, top.b) for o in observations) > 2:  # one run each is told by itself
         yield Caution("noise", f"It is not known whether the best ({a}) is better than the second ({b}). {top.reason}")

@@ -24,6 +24,7 @@ _NO_CHANGE = {
 }
 _ONE_VALUE = ("model", "blocks")  # a part of the architecture, as its layers are
 _SHORT = 24
+_LONG, _DEEPEST = 20_000, 500  # characters that are read as they are; brackets in brackets that end the C parser
 
 # libyaml's parser is eight times as fast, and a long table reads hundreds of configs.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -44,8 +45,11 @@ class Known:
         """The resolved config; None where it is missing or broken."""
         try:
             text = (self.run.path / "config.yaml").read_text(encoding="utf-8")
+            if len(text) > _LONG and _depth(text) > _DEEPEST:
+                return None
             loaded = yaml.load(text, _Loader)  # noqa: S506  # both loaders are safe ones
-        except (OSError, ValueError, yaml.YAMLError):
+            _canonical(loaded)  # neither holds itself nor has keys that cannot be compared
+        except (OSError, TypeError, ValueError, RecursionError, yaml.YAMLError):
             return None
         return loaded if isinstance(loaded, Mapping) else None
 
@@ -53,6 +57,15 @@ class Known:
         """A field of `run.json` that is a mapping; an empty one where it is not."""
         value = self.run.fields.get(field)
         return value if isinstance(value, Mapping) else {}
+
+
+def _depth(text: str) -> int:
+    """How many collections of a YAML text stand in one another at most."""
+    depth = deepest = 0
+    for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 @dataclass(frozen=True)

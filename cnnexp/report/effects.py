@@ -114,6 +114,7 @@ def _effect(factor: Factor, model: Model, mode: str) -> Effect:
         return Effect(factor, note="Too few combinations were run to tell its effect from that of other factors.")
     means = [model.mean(row) for row in marginal]
     best = (max if mode == "max" else min)(range(len(tried)), key=lambda i: means[i].value)
+    best = next(i for i in range(len(tried)) if not fit.estimate(marginal[i] - marginal[best]).value)  # of equal ones
     test = fit.beyond(Fit(model.design(factor), model.y))
     counts = Counter(factor.of_rows[o.row] for o in model.observations)
     levels = {value: Level(value, 0) for value in factor.values}

@@ -31,6 +31,7 @@ class Pair:
         within_noise: whether the interval holds 0, or nothing can be said.
         reason: a sentence that says why there is no interval; else empty.
         notes: what else differs between the two: code, data, parameters, epochs, device; sentences.
+        shares_seeds: whether the difference is over the shared seeds alone.
     """
 
     a: int
@@ -45,6 +46,7 @@ class Pair:
     within_noise: bool
     reason: str
     notes: tuple[str, ...]
+    shares_seeds: bool
 
 
 def order(values: Sequence[Figure | None], mode: str) -> list[int]:
@@ -104,4 +106,5 @@ def _pair(a: int, b: int, reached: Mapping[int, _BySeed], made: Mapping[int, Con
         within_noise=within,
         reason="" if known else reason,
         notes=differences(made[a], made[b]),
+        shares_seeds=len(shared) > 1,
     )

@@ -114,8 +114,9 @@ def tests(run: Run) -> dict[str, float]:
 
 
 def seconds(run: Run) -> float | None:
-    """How long a run took, where it is known."""
-    return as_number(run.fields.get("seconds"))
+    """How long a run took, where it is known; a clock that was set back says nothing."""
+    found = as_number(run.fields.get("seconds"))
+    return None if found is None or found < 0 else found
 
 
 def seed(run: Run) -> str:
@@ -189,8 +190,9 @@ def as_number(value: Any) -> float | None:
 
 
 def _whole(runs: Iterable[Run], field: str) -> int | None:
+    """The first count that a record of these holds: a whole number, not negative, of a size that can be divided."""
     values = (run.fields.get(field) for run in runs)
-    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
+    return next((v for v in values if isinstance(v, int) and as_number(v) is not None and v >= 0), None)
 
 
 def _monitor(known: Known) -> _Monitor | None:

@@ -19,6 +19,7 @@ from scipy import special
 Vector = NDArray[np.float64]
 
 _CONFIDENCE = 0.95
+_NOTHING = 1e-12  # of the largest value: what least squares make of 0
 _ROUNDING = 1e-6  # of the largest value: metrics are computed with 24 bits, and what is spread less is their rounding
 
 
@@ -93,6 +94,7 @@ class Fit:
     def with_variance(self, combination: Vector, variance: float, df: float) -> Estimate:
         """A combination of the coefficients whose variance, in units of `rss`, is known from elsewhere."""
         value = float(combination @ self._coefficients + self._centre * (combination @ self._constant))
+        value = value if abs(value) > _NOTHING else 0.0
         return _estimate(value, math.sqrt(variance), df, self._scale)
 
     def weight(self, combination: Vector) -> float:

@@ -82,7 +82,8 @@ def outputs(
     batch, stems, in_colour, as_tokens = seen[0].output, _stems(plan), like_pixels(plan), tokens(plan)
     for one in seen[1:]:
         colours = _undone(one.output, batch, raw) if one.name in in_colour else None
-        picture = _output(one, channels, colours, one.name in as_tokens)
+        heading = _heading(one.name, one.type, stems[one.name])
+        picture = _output(one, heading, channels, colours, one.name in as_tokens)
         sizes = tuple(one.output.shape[1:])
         yield View("output", one.name, one.type, sizes, picture, f"{stems[one.name]}_output")
 
@@ -91,12 +92,19 @@ def _counted(shown: int, there: int) -> str:
     return f"{shown} of {there} samples" if shown < there else f"{there} sample{'s' if there > 1 else ''}"
 
 
-def _output(one: Seen, channels: int | None, colours: np.ndarray | None, as_tokens: bool) -> drawing.Picture:
+def _heading(name: str, kind: str, stem: str) -> str:
+    """What a layer is called in a title: as its file where the font lacks letters of its name."""
+    return f"{name}  {kind}" if (name + kind).isascii() else f"layer {stem.replace('_', '  ', 1)}"
+
+
+def _output(
+    one: Seen, heading: str, channels: int | None, colours: np.ndarray | None, as_tokens: bool
+) -> drawing.Picture:
     values = one.output.numpy()
     there = None
     if channels is not None and values.ndim > 2 and not as_tokens:
         there, values = values.shape[1], values[:, :channels]
-    return drawing.output(values, f"{one.name}  {one.type}", "output ", as_tokens, colours, there)
+    return drawing.output(values, heading, "output ", as_tokens, colours, there)
 
 
 def _undone(output: Tensor, batch: Tensor, raw: np.ndarray) -> np.ndarray:
@@ -108,7 +116,9 @@ def _undone(output: Tensor, batch: Tensor, raw: np.ndarray) -> np.ndarray:
         raw: (samples, channels, …), the same as pixels.
     """
     whole = Scale(0, 255) if raw.dtype == np.uint8 else Scale.of(raw)
-    black, width = whole.low, (whole.high - whole.low) or 1.0
+    black, width = whole.low, whole.high - whole.low
+    if width == 0:  # all the same, which is mid grey
+        black, width = whole.low - 0.5, 1.0
     undone = []
     for channel in range(output.shape[1]):
         x, y = raw[:, channel].astype(np.float64).ravel(), batch[:, channel].double().numpy().ravel()
@@ -127,12 +137,13 @@ def kernel_views(model: nn.Sequential, plan: Plan, channels: int | None) -> Iter
     for one in kernels(model, plan):
         weight = one.weight.numpy()
         colour = one.name == first and weight.ndim == 4 and weight.shape[1] == 3
-        picture = drawing.kernels(weight, f"{one.name}  {one.type}", colour, one.groups, channels)
         holder = one.name
         while holder not in stems:  # inside a layer of another library
             holder = holder.rpartition(".")[0]
         inside = one.name[len(holder) + 1 :]
         stem = f"{stems[holder]}_{_safe(inside)}_kernels" if inside else f"{stems[holder]}_kernels"
+        heading = _heading(one.name, one.type, stem.removesuffix("_kernels"))
+        picture = drawing.kernels(weight, heading, colour, one.groups, channels)
         yield View("kernels", one.name, one.type, tuple(weight.shape), picture, stem)
 
 

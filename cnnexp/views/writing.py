@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import time
 import zlib
 from pathlib import Path
@@ -24,9 +26,7 @@ class Album:
         self.folder = folder
         self._board: Any = None
         if board:
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-            self._board = EventFileWriter(str(folder / "tensorboard"))
+            self._board = _begun(folder / "tensorboard")
 
     def __enter__(self) -> Album:
         return self
@@ -67,7 +67,24 @@ class Album:
             height=height, width=width, colorspace=1 if view.image.mode == "L" else 3, encoded_image_string=png
         )
         summary = Summary(value=[Summary.Value(tag=tag(view), image=picture)])
-        self._board.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._board.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
+
+
+def _begun(folder: Path) -> Any:
+    """A writer of events into a new file; not TensorBoard's own, whose thread prints what the disk refuses."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    folder.mkdir(exist_ok=True)
+    now = time.time()
+    file = folder / f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}"
+    writer = RecordWriter(file.open("wb"))
+    try:
+        writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+    except BaseException:
+        writer.close()
+        raise
+    return writer
 
 
 def tag(view: View) -> str:

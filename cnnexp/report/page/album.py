@@ -79,7 +79,13 @@ def _opened(run: Run, file: str) -> Image.Image | None:
                 return None
             image.load()
             return image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ):  # a link to itself is the second
         return None
 
 

@@ -91,6 +91,7 @@ def _plot(cells: Sequence[Sequence[float]], names: Sequence[str], style: str) ->
     written = {"text": shown, "texttemplate": "%{text}"} if len(names) <= _WRITTEN else {}
     trace = {
         "type": "heatmap",
+        "zmin": 0,
         "z": [[round(v, 4) for v in row] for row in cells],
         "xgap": 1 if len(names) <= _WRITTEN else 0,
         "ygap": 1 if len(names) <= _WRITTEN else 0,

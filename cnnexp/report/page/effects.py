@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from cnnexp.report.analysis import Effect, Factor, Interaction
-from cnnexp.report.page.formats import NONE, clipped, number, probability, signed, size, words
+from cnnexp.report.page.formats import NONE, clipped, distinct, number, probability, signed, size, words
 from cnnexp.report.page.labels import choice, value
 from cnnexp.report.page.parts import Cell, Column, Figure, Table, axis, label, numbers, table
 from cnnexp.report.page.said import interval
@@ -19,14 +20,18 @@ def figure(id: str, effects: Sequence[Effect], metric: str, mode: str) -> Figure
     shown = [e for e in effects if any(level.mean is not None for level in e.levels)]
     if not shown:
         return None
-    traces, names = [], []
-    for place, one in enumerate(shown):
-        levels = [level for level in one.levels if level.mean is not None]
-        rows = [
-            label(f"{clipped(choice(one.factor.name), 24)} = {clipped(value(level.value), 24)}") for level in levels
-        ]
-        rows = [row if row not in names else f"{row} ({place + 1})" for row in rows]
-        names += rows
+    known_of = [[level for level in one.levels if level.mean is not None] for one in shown]
+    names = distinct(
+        [
+            f"{clipped(choice(one.factor.name), 24)} = {clipped(value(level.value), 24)}"
+            for one, levels in zip(shown, known_of, strict=True)
+            for level in levels
+        ],
+        length=60,
+    )
+    traces, left = [], iter(map(label, names))
+    for place, (one, levels) in enumerate(zip(shown, known_of, strict=True)):
+        rows = list(islice(left, len(levels)))
         means = [level.mean or 0.0 for level in levels]
         known = [(level.low, level.high) for level in levels]
         bars = {
@@ -140,12 +145,13 @@ _Means = dict[tuple[str, str], float | None]
 
 
 def _lines(a: Factor, b: Factor, means: _Means, metric: str) -> dict[str, object]:
+    names = distinct([f"{choice(a.name)} = {value(of_a)}" for of_a in a.values], 32)
     traces = [
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": label(clipped(f"{choice(a.name)} = {value(of_a)}", 32)),
-            "x": [label(clipped(value(of_b), 24)) for of_b in b.values],
+            "name": label(names[i]),
+            "x": _places(b),
             "y": [means.get((of_a, of_b)) for of_b in b.values],
             "meta": {"colour": i},
         }
@@ -160,11 +166,15 @@ def _lines(a: Factor, b: Factor, means: _Means, metric: str) -> dict[str, object
     return {"data": traces, "layout": layout}
 
 
+def _places(factor: Factor) -> list[str]:
+    return list(map(label, distinct(list(map(value, factor.values)), 24)))
+
+
 def _heat(a: Factor, b: Factor, means: _Means) -> dict[str, object]:
     trace = {
         "type": "heatmap",
-        "x": [label(clipped(value(v), 24)) for v in b.values],
-        "y": [label(clipped(value(v), 24)) for v in a.values],
+        "x": _places(b),
+        "y": _places(a),
         "z": [[means.get((of_a, of_b)) for of_b in b.values] for of_a in a.values],
         "meta": {"heat": True},
         "hovertemplate": "%{y}, %{x}: %{z:.4f}<extra></extra>",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -97,6 +97,12 @@ def moment(text: Any) -> str:
 def words(name: str) -> str:
     """The name of a metric in words."""
     return name.replace("_", " ")
+
+
+def distinct(texts: Sequence[str], length: int = 40) -> list[str]:
+    """Texts cut short for an axis, which draws what is called alike at one place; those are numbered."""
+    short = [clipped(text, length) for text in texts]
+    return [text if short.count(text) == 1 else f"{text} ({i})" for i, text in enumerate(short, start=1)]
 
 
 def clipped(text: str, length: int = 40) -> str:

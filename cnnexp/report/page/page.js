@@ -120,7 +120,6 @@
       return {
         ...trace,
         colorscale: [[0, c.soft], [1, c.accent]],
-        zmin: 0,
         colorbar: { ...trace.colorbar, tickfont: { color: c.muted } },
       };
     }

@@ -8,17 +8,22 @@ from cnnexp.report.analysis import Comparison, Pair
 from cnnexp.report.page.formats import NONE, probability, signed
 from cnnexp.report.page.parts import Cell, Table, numbers, table
 from cnnexp.report.page.said import interval, verdict
+from cnnexp.report.pairs import MANY_ROWS
 
 _MOST = 600
 
 
 def pair_tables(comparison: Comparison, labels: Sequence[str]) -> tuple[Table | None, Table | None]:
-    """The best against each other one, and all further pairs; None for a table without rows."""
+    """The best against each other one, and the further pairs; None for a table without rows."""
     best = [pair for pair in comparison.pairs if comparison.best in (pair.a, pair.b)]
-    rest = [pair for pair in comparison.pairs if comparison.best not in (pair.a, pair.b)][:_MOST]
+    rest = [pair for pair in comparison.pairs if comparison.best not in (pair.a, pair.b)]
+    many = sum(value is not None for value in comparison.values) > MANY_ROWS
+    caption = "Each against the next in rank" if many else "All other pairs"
+    if len(rest) > _MOST:
+        caption = f"{caption}: the first {_MOST} of {len(rest):,}"
     return (
         _pairs("The best against every other one", best, labels, comparison.best) if best else None,
-        _pairs("All other pairs", rest, labels, None) if rest else None,
+        _pairs(caption, rest[:_MOST], labels, None) if rest else None,
     )
 
 
@@ -40,7 +45,7 @@ def _pairs(caption: str, pairs: Sequence[Pair], labels: Sequence[str], best: int
         for pair, text in zip(pairs, said, strict=True)
     ]
     sides = ["a", "b"] if best is None else ["other configuration"]
-    lead = "a − b" if best is None else "lead of the best"
+    lead = "a − b" if best is None else "best − other"
     measures = numbers(lead, "95 % interval", "adjusted p")
     more = ["to know"] if any(said) else []
     return table(caption, [*sides, *measures, "the difference is", "test", *numbers("n"), *more], rows)

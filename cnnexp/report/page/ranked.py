@@ -10,7 +10,7 @@ from cnnexp.report.analysis import Comparison
 from cnnexp.report.page import labels
 from cnnexp.report.page.formats import NONE, count, number, short, words
 from cnnexp.report.page.parts import Cell, Column, Table, numbers, table
-from cnnexp.report.ranking import Figure, Ranking, Row, monitored, seconds, tests
+from cnnexp.report.ranking import Figure, Ranking, Row, as_number, monitored, seconds, tests
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def ranked(comparison: Comparison) -> Ranked:
     """The table of a comparison."""
     ranking = comparison.ranking
     names = labels.short_names(ranking.columns)
+    together = labels.in_one_folder(ranking)
     all_done = all(row.counts.get("completed", 0) == len(row.runs) for row in ranking.rows)
     columns = [
         Column("#", number=True),
@@ -50,22 +51,27 @@ def ranked(comparison: Comparison) -> Ranked:
         *numbers("parameters", "multiply-adds", "seconds"),
     ]
     changed = [{names[c]: labels.value(row.changed[c]) for c in ranking.columns} for row in ranking.rows]
-    filters = {name: tuple(dict.fromkeys(row[name] for row in changed)) for name in names.values()}
+    filters = {name: tuple(sorted({row[name] for row in changed}, key=_order)) for name in names.values()}
     return Ranked(
         columns=tuple(columns),
-        rows=tuple(tuple(_cells(ranking, i, row, all_done)) for i, row in enumerate(ranking.rows, start=1)),
+        rows=tuple(tuple(_cells(ranking, i, row, all_done, together)) for i, row in enumerate(ranking.rows, start=1)),
         labels=tuple(labels.row_labels(ranking)),
         filters={name: values for name, values in filters.items() if len(values) > 1},
         changed=tuple(changed),
     )
 
 
+def _order(value: str) -> tuple[bool, float, str]:
+    number = as_number(value)
+    return (number is None, number or 0.0, value)
+
+
 def every_run(comparison: Comparison) -> Table:
     """A row for each run, so that the means can be checked."""
     ranking = comparison.ranking
-    tested = ranking.tested
+    tested, together = ranking.tested, labels.in_one_folder(ranking)
     rows = [
-        _run(run, label, comparison, tested)
+        _run(labels.run_name(run, together), run, label, ranking.metric, tested)
         for label, row in zip(labels.row_labels(ranking), ranking.rows, strict=True)
         for run in row.runs
     ]
@@ -80,12 +86,12 @@ def every_run(comparison: Comparison) -> Table:
     return table("Every run", columns, rows)
 
 
-def _run(run: Run, label: str, comparison: Comparison, tested: list[str]) -> list[Cell | str]:
-    metric, found = comparison.ranking.metric, tests(run)
+def _run(name: str, run: Run, label: str, metric: str | None, tested: list[str]) -> list[Cell | str]:
+    found = tests(run)
     seed, took = str(run.fields.get("seed", NONE)), seconds(run)
-    values = [*([monitored(run, metric)] if metric else []), *(found.get(name) for name in tested)]
+    values = [*([monitored(run, metric)] if metric else []), *(found.get(test) for test in tested)]
     return [
-        run.path.name,
+        name,
         label,
         Cell(seed, seed),
         run.status,
@@ -98,9 +104,10 @@ def _pair(name: str) -> list[Column]:
     return [Column(name, number=True), Column("± sd", number=True, of=name)]
 
 
-def _cells(ranking: Ranking, place: int, row: Row, all_done: bool) -> Iterator[Cell]:
+def _cells(ranking: Ranking, place: int, row: Row, all_done: bool, together: bool) -> Iterator[Cell]:
     yield Cell(str(place) if row.value else NONE, place)
-    yield Cell(labels.runs_name(row), labels.runs_name(row))
+    name = labels.runs_name(row, together)
+    yield Cell(name, name)
     for column in ranking.columns:
         text = labels.value(row.changed[column])
         yield Cell(text, text)

@@ -27,7 +27,7 @@ def headline(comparison: Comparison, labels: Sequence[str]) -> list[str]:
         return [f"“{labels[best]}” reached {reached}.", "There is nothing to compare it with."]
     told = f"“{labels[best]}” reached the {side} {reached}."
     lead = _lead(comparison, best)
-    return [told, *([_of_lead(lead, labels)] if lead else []), *_others(comparison, best)]
+    return [told, *([_of_lead(lead, labels, comparison)] if lead else []), *_others(comparison, best)]
 
 
 def verdict(pair: Pair) -> str:
@@ -77,7 +77,7 @@ def effect(one: Effect) -> str:
         told.append(f"{start} (rank correlation {one.trend.correlation:+.2f}{p}).")
     if one.note:
         told.append(f" {one.note}")
-    return f"{choice(name)}: {''.join(told)}".strip()
+    return f"{choice(name)}: {''.join(told).strip()}"
 
 
 def _share(one: Effect) -> str:
@@ -97,8 +97,13 @@ def _lead(comparison: Comparison, best: int) -> Pair | None:
     return next((pair for pair in comparison.pairs if {pair.a, pair.b} == {best, second}), None)
 
 
-def _of_lead(pair: Pair, labels: Sequence[str]) -> str:
-    lead = f"Its lead over the next, “{labels[pair.b]}”, is {size(pair.difference)}"
+def _of_lead(pair: Pair, labels: Sequence[str], comparison: Comparison) -> str:
+    most = max(value.n for i in (pair.a, pair.b) if (value := comparison.values[i]) is not None)
+    shared = f" at the {pair.n} seeds that both have" if pair.shares_seeds and pair.n < most else ""
+    ahead = pair.difference >= 0 if comparison.mode == "max" else pair.difference <= 0
+    lead = f"Its lead over the next, “{labels[pair.b]}”, is {size(pair.difference)}{shared}"
+    if not ahead:
+        lead = f"The next, “{labels[pair.b]}”, is {size(pair.difference)} ahead of it{shared}"
     if pair.low is None:
         return f"{lead}. Whether that is more than chance cannot be told: {_lowered(pair.reason)}"
     bounds = f"95 % interval of the difference {interval(pair.low, pair.high, sign=True)}"
@@ -111,10 +116,10 @@ def _of_lead(pair: Pair, labels: Sequence[str]) -> str:
 
 
 def _others(comparison: Comparison, best: int) -> list[str]:
-    """How many further configurations cannot be told from the best."""
-    pairs = [pair for pair in comparison.pairs if best in (pair.a, pair.b) and pair.low is not None]
-    close = sum(pair.within_noise for pair in pairs)
-    if len(pairs) < 2 or not close:
+    """How many other configurations cannot be told from the best; nothing where none at all could be tested."""
+    pairs = [pair for pair in comparison.pairs if best in (pair.a, pair.b)]
+    close = sum(not verdict(pair).startswith("larger") for pair in pairs)
+    if len(pairs) < 2 or not close or all(pair.low is None for pair in pairs):
         return []
     if close == len(pairs):
         return [f"None of the {close} other configurations can be told from it."]

@@ -120,7 +120,10 @@ class SweepPage:
 def sweep_page(folder: Path, runs: Sequence[Run], analysis: Analysis) -> SweepPage:
     """Everything that is said about several runs."""
     album = Album(_BUDGET)
-    parts = tuple(_part(f"r{i}", c, len(runs), album) for i, c in enumerate(analysis.comparisons))
+    parts = tuple(
+        _part(f"r{i}", c, title, len(runs), album)
+        for i, (c, title) in enumerate(zip(analysis.comparisons, _titles(analysis), strict=True))
+    )
     told = reading.json_mapping(folder / "sweep.json")
     best = _best(analysis)
     return SweepPage(
@@ -140,7 +143,16 @@ def sweep_page(folder: Path, runs: Sequence[Run], analysis: Analysis) -> SweepPa
 _OF_RUN = ("seed", "config hash")
 
 
-def _part(id: str, comparison: Comparison, runs: int, album: Album) -> Part:
+def _titles(analysis: Analysis) -> list[str]:
+    """The metrics in words; with the mode where one was monitored in both."""
+    names = [words(c.metric) if c.metric else "no metric" for c in analysis.comparisons]
+    better = ["more" if c.mode == "max" else "less" for c in analysis.comparisons]
+    return [
+        f"{name}, {mode} is better" if names.count(name) > 1 else name for name, mode in zip(names, better, strict=True)
+    ]
+
+
+def _part(id: str, comparison: Comparison, title: str, runs: int, album: Album) -> Part:
     table = ranked(comparison)
     metric = comparison.metric or "value"
     rows = range(len(comparison.ranking.rows))
@@ -150,7 +162,7 @@ def _part(id: str, comparison: Comparison, runs: int, album: Album) -> Part:
     return Part(
         id=id,
         comparison=comparison,
-        title=words(comparison.metric) if comparison.metric else "no metric",
+        title=title,
         headline=tuple(said.headline(comparison, table.labels)),
         findings=tuple(map(said.effect, comparison.effects)) if comparison.best is not None else (),
         ranked=table,
