@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-_LONG = 12
-_EVERY = 5
+_LONG = 8
+_EVERY = 12
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow all but every fifth case of a test with many, or all but every n-th where it says `one_in(n)`."""
+    """Mark as slow all but every twelfth case of a test with many, or all but every n-th where it says `one_in(n)`."""
     tables: dict[str, list[pytest.Item]] = {}
     for item in items:
         tables.setdefault(item.nodeid.partition("[")[0], []).append(item)

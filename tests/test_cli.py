@@ -139,6 +139,7 @@ def test_the_composed_config(cnnexp: Cnnexp) -> None:
     assert (config["seed"], config["model"]["layers"][-1]["out_features"]) == (7, "${data.num_classes}")
 
 
+@pytest.mark.slow
 def test_the_composed_config_with_its_references_resolved(cnnexp: Cnnexp) -> None:
     said = cnnexp("check", "--cfg", "job", "--resolve", "model=net")
 
@@ -184,6 +185,7 @@ def test_a_folder_of_the_command_line_goes_after_the_working_folder(cnnexp: Cnne
     assert "30,720 parameters" in cnnexp("check", "model=other", "--config-dir", "more").out
 
 
+@pytest.mark.slow
 def test_another_primary_config(cnnexp: Cnnexp) -> None:
     text = "defaults:\n  - config\n  - override model: net\n  - _self_\nseed: 7\n"
     said = cnnexp("--cfg", "job", "-cn", "mine", files={"conf/mine.yaml": text})

@@ -134,6 +134,7 @@ def composer() -> Composer:
 
 
 @pytest.mark.parametrize("texts", GOOD, ids=" ".join)
+@pytest.mark.slow
 def test_what_is_composed_is_what_hydra_composes(composer: Composer, texts: tuple[str, ...]) -> None:
     config = composer.compose(texts)
 
@@ -171,6 +172,7 @@ def test_whatever_the_overrides_the_outcome_is_that_of_loading_everything_again(
     [("model.strid=2", "model=nett", "optimizer.lr=3"), ("seed=[1", "hydra.zzz=1", "+seed=3")],
     ids=" ".join,
 )
+@pytest.mark.slow
 def test_mistakes_are_told_as_if_everything_was_loaded_again(composer: Composer, texts: tuple[str, ...]) -> None:
     alone = told(whole(), texts)
 

@@ -191,6 +191,7 @@ class TestSequentials:
         assert said(module).model["layers"] == [linear, "ReLU", {**linear, "out_features": 2}, "ReLU"]
 
     @pytest.mark.parametrize("name", [pytest.param(n, marks=slow) if n not in ("net", "unet") else n for n in SHIPPED])
+    @pytest.mark.slow
     def test_every_shipped_network_comes_back_also_from_stand_alone_source(self, name: str) -> None:
         plan = cnnexp.plan(name)
         scope: dict[str, Any] = {}

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from hypothesis import HealthCheck, event, given, settings
@@ -307,6 +308,7 @@ def test_a_tree_of_layers_is_the_network_that_one_would_write_by_hand(tree: Tree
 
 @few
 @given(deep(), st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_a_tree_of_layers_is_printed_as_it_is_built(tree: Tree, seed: int) -> None:
     plan, problems = understood(tree)
     if problems:
@@ -330,6 +332,7 @@ def seen(layers: tuple[Layer, ...]) -> tuple[Seen, ...]:
 
 @few
 @given(deep())
+@pytest.mark.slow
 def test_a_tree_of_layers_comes_back_from_its_yaml(tree: Tree) -> None:
     stack, problems = parse(tree[0])
     if problems:

@@ -101,6 +101,7 @@ def check_order(scene: Scene) -> None:
 
 class TestShipped:
     @pytest.mark.parametrize("name", NETWORKS)
+    @pytest.mark.slow
     def test_every_layer_is_told_and_the_file_needs_nothing_else(self, name: str) -> None:
         assert told(drawn(name)) == names_of(shipped(name))
         check_order(drawn(name))

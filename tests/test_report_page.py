@@ -382,6 +382,7 @@ class TestARun:
 
 
 class TestFigures:
+    @pytest.mark.slow
     def test_plotly_knows_every_key_of_them(self, odd_page: Path, single: Path) -> None:
         graph_objects = pytest.importorskip("plotly.graph_objects")
         for file in (odd_page, single):
@@ -468,6 +469,7 @@ class TestOddFolders:
     @pytest.mark.parametrize(
         "config", [f"a: {'[' * n}{']' * n}" for n in (900, 2000, 50_000)] + ["a: &a [*a]", "a: [{? [b] : 1}]"]
     )
+    @pytest.mark.slow
     def test_a_config_that_cannot_be_compared(self, tmp_path: Path, config: str) -> None:
         for name in "ab":
             fake_run(tmp_path / "all" / name / "run")

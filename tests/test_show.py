@@ -176,6 +176,7 @@ def test_a_run_is_shown_with_its_best_weights_in_its_own_folder(run: Path, capsy
     assert not torch.equal(fresh[0].weight, weights["model.0.weight"])
 
 
+@pytest.mark.slow
 def test_without_a_best_checkpoint_the_last_one_is_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in (run / "checkpoints").glob("best*"):
         file.unlink()
@@ -192,6 +193,7 @@ def test_a_run_is_no_more_runs_for_being_shown(run: Path, capsys: pytest.Capture
     assert [row["path"] for row in json.loads(capsys.readouterr().out)] == [str(run)]
 
 
+@pytest.mark.slow
 def test_a_runs_config_is_shown_untrained_and_a_checkpoint_is_honoured(
     run: Path, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

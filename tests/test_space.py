@@ -114,6 +114,7 @@ def test_a_study_is_a_file_and_the_command_line_wins(composer: Composer) -> None
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in Path("conf/sweep").glob("*.yaml") if p.stem != "default"))
+@pytest.mark.slow
 def test_every_shipped_study_fits(composer: Composer, name: str) -> None:
     from cnnexp.sweeps.preflight import inspect, problems
 

@@ -222,6 +222,7 @@ def test_the_confusion_matrix_is_that_of_the_checkpoint_by_hand(run: Run) -> Non
     ],
     ids=["plain", "accumulated", "clipped", "bf16", "double", "half"],
 )
+@pytest.mark.slow
 def test_gradients_are_those_that_the_optimizer_was_given(words: list[str], batches: int) -> None:
     settings = ["optimizer=sgd", "optimizer.lr=0.5", "trainer.max_epochs=1", f"trainer.limit_train_batches={batches}"]
     run = cnnexp.train([*TINY, *settings, *words])
@@ -266,6 +267,7 @@ def test_the_weights_are_the_same_bit_for_bit(words: list[str]) -> None:
     assert_same(ours.path, theirs.path)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     tap = Tap(monkeypatch)
     ours = disturbed([*SMALL, OFTEN], tap, ("training_step", 9, terminate), ("validation_step", 2, terminate))
@@ -318,6 +320,7 @@ def too_much(*_: Any, **__: Any) -> Any:
     ],
     ids=["look", "png", "graph", "histogram", "classify", "counts"],
 )
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_said_once_and_the_run_goes_on(
     where: Any, name: str, what: Any, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,6 +354,7 @@ def test_ctrl_c_in_a_view_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads((only_run() / "run.json").read_text())["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_signal_in_a_view_is_obeyed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made = views._png
     monkeypatch.setattr(views, "_png", lambda image: (asked.pop()() if asked else None, made(image))[1])
@@ -366,6 +370,7 @@ def test_a_signal_in_a_view_is_obeyed_after_it(monkeypatch: pytest.MonkeyPatch) 
 # ---- when
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_where_it_is_not_wanted() -> None:
     off = cnnexp.train([*TINY, "views=none"])
     assert not (off.path / "views").exists()

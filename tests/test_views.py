@@ -77,6 +77,7 @@ def by_hand(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.slow
 def test_every_output_is_what_torch_makes_by_hand(name: str) -> None:
     plan = planned(name, NETWORKS[name])
     x = batch(plan)
