@@ -33,7 +33,7 @@ from cnnexp.views.look import look
 
 log = logging.getLogger(__name__)
 
-_SHARE = 0.015
+_SHARE = 0.01
 """The share of the training time that may go into views where `every_n_epochs` is auto, in which 2 % are promised."""
 
 _FIRST = 0.5
