@@ -171,6 +171,22 @@ def test_an_output_folder_that_cannot_be_written_is_one_line(work: Path, capsys:
     )
 
 
+def test_a_sweep_on_a_machine_that_begins_no_process_is_one_problem(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*given: object) -> None:
+        raise OSError("no process can be begun")
+
+    monkeypatch.setattr("cnnexp.sweeps.launch.start", refuse)
+
+    assert main(["--multirun", "seed=1,2"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "error: the check of this machine and the data was killed twice before it could say anything"
+    )
+    assert list(work.iterdir()) == []
+
+
 def test_a_sweep_with_a_bad_point_runs_nothing(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--multirun", "model.activation=relu,sigmoidd", "trainer=smoke"]) == 2
     assert "unknown layer type 'sigmoidd'; did you mean 'Sigmoid'?" in capsys.readouterr().err

@@ -40,8 +40,13 @@ def unready(points: Sequence[Point], made: BaseContext) -> list[tuple[Point, tup
 def _looked(configs: Sequence[Mapping[str, Any]], made: BaseContext) -> list[list[Problem]] | None:
     """What this machine and the data have against each config; None where the process that looks was killed."""
     ours, theirs = made.Pipe()
-    process = start(made, look, (configs, theirs), "check")
-    theirs.close()
+    try:
+        process = start(made, look, (configs, theirs), "check")
+    except OSError:
+        ours.close()
+        return None
+    finally:
+        theirs.close()
     try:
         return [ours.recv() for _ in configs]
     except EOFError:
