@@ -11,6 +11,8 @@ import torch
 import cnnexp
 from cnnexp.cli import main
 
+pytestmark = pytest.mark.slow
+
 Check = Callable[..., list[str]]
 MINE = "conf/model/mine.yaml"
 END = "  - Flatten\n  - {type: Linear, out_features: 10}\n"
@@ -149,7 +151,6 @@ def test_a_recorded_config_holds_the_blocks(check: Check, capsys: pytest.Capture
     ) == [f"error: run/config.yaml:{line}:9 layers[0] conv › layers[0] Conv2d: kernel_size must be at least 1, not 0"]
 
 
-@pytest.mark.slow
 def test_a_trained_network_with_blocks_is_found_again(check: Check, tmp_path: Path) -> None:
     assert check({MINE: f"{BLOCKS}  - {{type: conv, out: 4}}\n{END}"}, "model=mine") == []
     run = cnnexp.train(["model=mine", "trainer=smoke"])

@@ -19,6 +19,8 @@ from cnnexp.errors import ConfigError
 from cnnexp.errors import Path as KeyPath
 from cnnexp.verify import Known, Verdict, verify
 
+pytestmark = pytest.mark.slow
+
 CHOICES = (
     "model=net", "model=unet", "model=nope", "model={stride: 2}", "model=[net,tudui]", "~model", "+model=net",
     "++model=net", "model@other=net", "+model@other=net", "data@model.data=mnist", "optimizer=sgd", "data=vectors",
@@ -134,7 +136,6 @@ def composer() -> Composer:
 
 
 @pytest.mark.parametrize("texts", GOOD, ids=" ".join)
-@pytest.mark.slow
 def test_what_is_composed_is_what_hydra_composes(composer: Composer, texts: tuple[str, ...]) -> None:
     config = composer.compose(texts)
 
@@ -150,7 +151,6 @@ def overrides(draw: st.DrawFn) -> list[str]:
     return draw(st.lists(st.sampled_from(CHOICES) | setting | setting | setting, min_size=1, max_size=4))
 
 
-@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(overrides())
 def test_whatever_the_overrides_the_outcome_is_that_of_loading_everything_again(
@@ -172,7 +172,6 @@ def test_whatever_the_overrides_the_outcome_is_that_of_loading_everything_again(
     [("model.strid=2", "model=nett", "optimizer.lr=3"), ("seed=[1", "hydra.zzz=1", "+seed=3")],
     ids=" ".join,
 )
-@pytest.mark.slow
 def test_mistakes_are_told_as_if_everything_was_loaded_again(composer: Composer, texts: tuple[str, ...]) -> None:
     alone = told(whole(), texts)
 

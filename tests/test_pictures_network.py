@@ -30,6 +30,8 @@ from cnnexp.pictures.scene import Bounds, Box, Scene, Words
 from cnnexp.pictures.scene import Path as Line
 from cnnexp.verify import verify
 
+pytestmark = pytest.mark.slow
+
 SVG = "{http://www.w3.org/2000/svg}"
 NETWORKS = sorted(file.stem for file in (packaged() / "model").glob("*.yaml"))
 
@@ -101,7 +103,6 @@ def check_order(scene: Scene) -> None:
 
 class TestShipped:
     @pytest.mark.parametrize("name", NETWORKS)
-    @pytest.mark.slow
     def test_every_layer_is_told_and_the_file_needs_nothing_else(self, name: str) -> None:
         assert told(drawn(name)) == names_of(shipped(name))
         check_order(drawn(name))

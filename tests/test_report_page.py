@@ -21,7 +21,10 @@ from tests import sweeping
 from tests.browser import Opened, chromium, opened
 from tests.fake_runs import fake_evaluation, fake_run, fake_sweep, fake_views, on_a_mat, write_json
 
-pytestmark = pytest.mark.xdist_group("browser")  # one process makes the sweep, the pages and the browser
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("browser"),  # one process makes the sweep, the pages and the browser
+]
 
 HOSTILE = "<script>alert(1)</script>"
 ODD = {"model.activation": ("relu", f"\"'{HOSTILE}&amp;", "激活"), "optimizer.lr": ("0.1", "0.01")}
@@ -156,7 +159,6 @@ class TestSamples:
         assert np.array_equal(first_samples(Image.fromarray(noise), 1), noise)
 
 
-@pytest.mark.slow
 class TestASweep:
     def test_it_is_quiet_and_asks_for_nothing(self, browser: Browser, odd_page: Path) -> None:
         with opened(browser, odd_page) as it:
@@ -307,7 +309,6 @@ class TestASweep:
             assert not it.page.locator(".pick").first.is_visible()
 
 
-@pytest.mark.slow
 class TestARun:
     def test_it_is_quiet_and_whole(self, browser: Browser, single: Path) -> None:
         with opened(browser, single) as it:
@@ -382,7 +383,6 @@ class TestARun:
 
 
 class TestFigures:
-    @pytest.mark.slow
     def test_plotly_knows_every_key_of_them(self, odd_page: Path, single: Path) -> None:
         graph_objects = pytest.importorskip("plotly.graph_objects")
         for file in (odd_page, single):
@@ -394,7 +394,6 @@ class TestFigures:
 
 
 class TestTheFile:
-    @pytest.mark.slow
     def test_300_runs_stay_below_five_megabytes_and_quick(self, tmp_path: Path, browser: Browser) -> None:
         runs = 300
         factors = {"a": [f"value {i}" for i in range(5)], "b": [f"value {i}" for i in range(runs // 10)]}
@@ -407,7 +406,6 @@ class TestTheFile:
             assert 0 < len(shown) < runs // 2
             assert it.complaints == it.asked == []
 
-    @pytest.mark.slow
     def test_one_run_with_very_large_views_stays_below_five_megabytes(self, tmp_path: Path) -> None:
         run = fake_run(tmp_path / "run", epochs=3000)
         fake_views(run, layers=60)
@@ -427,7 +425,6 @@ class TestTheFile:
         assert "default-src &#39;none&#39;" in text
         assert re.findall(r"<[^>]+\son\w+=", text) == []
 
-    @pytest.mark.slow
     def test_a_thousand_classes_are_readable(self, tmp_path: Path, browser: Browser) -> None:
         run = fake_run(tmp_path / "run")
         matrix = np.eye(1000, dtype=int) * 9
@@ -469,7 +466,6 @@ class TestOddFolders:
     @pytest.mark.parametrize(
         "config", [f"a: {'[' * n}{']' * n}" for n in (900, 2000, 50_000)] + ["a: &a [*a]", "a: [{? [b] : 1}]"]
     )
-    @pytest.mark.slow
     def test_a_config_that_cannot_be_compared(self, tmp_path: Path, config: str) -> None:
         for name in "ab":
             fake_run(tmp_path / "all" / name / "run")
@@ -624,7 +620,6 @@ def real_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sweeping.sweep_folder(work)
 
 
-@pytest.mark.slow
 class TestARealSweep:
     """Twelve jobs on the digits, in the page that a person would open."""
 

@@ -29,6 +29,8 @@ from cnnexp.views import classes, graph, hparams, statistics
 from tests import sweeping
 from tests.disturbing import SMALL, Tap, assert_same, disturbed, leaves, only_run, terminate
 
+pytestmark = pytest.mark.slow
+
 LAYERS = (
     "{type: Conv2d,out_channels: 4,kernel_size: 3,padding: 1},BatchNorm2d,ReLU,"
     "{type: Residual,layers: [{type: Conv2d,out_channels: 4,kernel_size: 3,padding: 1},Tanh]},"
@@ -222,7 +224,6 @@ def test_the_confusion_matrix_is_that_of_the_checkpoint_by_hand(run: Run) -> Non
     ],
     ids=["plain", "accumulated", "clipped", "bf16", "double", "half"],
 )
-@pytest.mark.slow
 def test_gradients_are_those_that_the_optimizer_was_given(words: list[str], batches: int) -> None:
     settings = ["optimizer=sgd", "optimizer.lr=0.5", "trainer.max_epochs=1", f"trainer.limit_train_batches={batches}"]
     run = cnnexp.train([*TINY, *settings, *words])
@@ -267,7 +268,6 @@ def test_the_weights_are_the_same_bit_for_bit(words: list[str]) -> None:
     assert_same(ours.path, theirs.path)
 
 
-@pytest.mark.slow
 def test_a_resumed_run_goes_on_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     tap = Tap(monkeypatch)
     ours = disturbed([*SMALL, OFTEN], tap, ("training_step", 9, terminate), ("validation_step", 2, terminate))
@@ -320,7 +320,6 @@ def too_much(*_: Any, **__: Any) -> Any:
     ],
     ids=["look", "png", "graph", "histogram", "classify", "counts"],
 )
-@pytest.mark.slow
 def test_what_cannot_be_drawn_is_said_once_and_the_run_goes_on(
     where: Any, name: str, what: Any, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,7 +353,6 @@ def test_ctrl_c_in_a_view_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads((only_run() / "run.json").read_text())["status"] == "interrupted"
 
 
-@pytest.mark.slow
 def test_a_signal_in_a_view_is_obeyed_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made = views._png
     monkeypatch.setattr(views, "_png", lambda image: (asked.pop()() if asked else None, made(image))[1])
@@ -370,7 +368,6 @@ def test_a_signal_in_a_view_is_obeyed_after_it(monkeypatch: pytest.MonkeyPatch) 
 # ---- when
 
 
-@pytest.mark.slow
 def test_nothing_is_drawn_where_it_is_not_wanted() -> None:
     off = cnnexp.train([*TINY, "views=none"])
     assert not (off.path / "views").exists()
@@ -622,7 +619,6 @@ def test_a_run_that_fails_says_so_and_a_resumed_one_forgets_it(monkeypatch: pyte
     assert set(names) == set(run.metrics)
 
 
-@pytest.mark.slow
 def test_the_hparams_tab_compares_a_sweep(work: Path) -> None:
     sweeping.furnish(work)
     said = sweeping.cnnexp(
@@ -652,7 +648,6 @@ def test_the_hparams_tab_compares_a_sweep(work: Path) -> None:
             assert events.Tags()["graph"]
 
 
-@pytest.mark.slow
 def test_two_processes_make_one_confusion_matrix_of_all_samples() -> None:
     words = [*TINY, OFTEN, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     words.append("data.samples=84")  # 21 to test and 21 to validate: one of each is dealt twice

@@ -18,6 +18,8 @@ from cnnexp.views.kernels import kernels
 from cnnexp.views.kinds import like_pixels, tokens
 from cnnexp.views.look import look
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = {
     "tudui": (3, 32, 32),
     "lenet5": (1, 32, 32),
@@ -77,7 +79,6 @@ def by_hand(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.slow
 def test_every_output_is_what_torch_makes_by_hand(name: str) -> None:
     plan = planned(name, NETWORKS[name])
     x = batch(plan)
