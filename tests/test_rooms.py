@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"errors", "config", "verify", "architecture", "training", "records"},
     "cli": {
         *("errors", "version", "config", "verify", "architecture", "training"),
-        *("data", "pictures", "records", "sweeps", "schema", "report", "tables", "views"),
+        *("data", "pictures", "records", "settings", "sweeps", "schema", "report", "tables", "views"),
     },
     "__init__": {"errors", "version", "api", "architecture"},
     "__main__": {"cli"},

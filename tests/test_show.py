@@ -21,7 +21,6 @@ from torch.nn import functional
 import cnnexp
 from cnnexp import settings
 from cnnexp.cli import main
-from cnnexp.cli.show import _DEFAULT
 from cnnexp.config import packaged
 from cnnexp.data.sets import load
 
@@ -308,7 +307,7 @@ def test_a_strangers_run_is_looked_at_first(run: Path, capsys: pytest.CaptureFix
 
 def test_what_holds_without_a_section_is_what_the_shipped_one_says() -> None:
     shipped = yaml.safe_load((packaged() / "show" / "default.yaml").read_text())
-    assert shipped == dict(_DEFAULT) == dict(settings.SHOW_DEFAULT)
+    assert shipped == dict(settings.SHOW_DEFAULT)
 
 
 def test_settings_after_a_run_are_checked_and_located(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ import yaml
 from cnnexp.cli.arguments import bad_option
 from cnnexp.cli.sweep import distrusted
 from cnnexp.errors import ConfigError, Problem, reason
+from cnnexp.settings import SHOW_DEFAULT
 
 if TYPE_CHECKING:
     from cnnexp.architecture.plan import Plan
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from cnnexp.data.sets import Samples
     from cnnexp.verify import Verdict
     from cnnexp.views.images import View
-
-_DEFAULT: Mapping[str, Any] = {"batches": 1, "samples": 8, "channels": None, "split": "test"}
-"""What holds where a config says nothing of `show`, as a run's does not."""
 
 _SETS = {"train": "training set", "val": "validation set", "test": "test set"}
 
@@ -207,7 +205,7 @@ def _asked(words: Sequence[str], section: Any) -> tuple[dict[str, Any], str | No
     Raises:
         ConfigError: an override is wrong.
     """
-    settings = {**_DEFAULT, **(section or {})}
+    settings = {**SHOW_DEFAULT, **(section or {})}
     if not words:
         return settings, None
     from cnnexp.config import Composer
@@ -217,7 +215,7 @@ def _asked(words: Sequence[str], section: Any) -> tuple[dict[str, Any], str | No
     if problems := verify(config).problems:
         raise ConfigError(problems)
     keys = [word.lstrip("+~").partition("=")[0].partition(".")[2] for word in words if _sets(word, "show")]
-    chosen = config.values.get("show") or _DEFAULT  # ~show takes the section away
+    chosen = config.values.get("show") or SHOW_DEFAULT  # ~show takes the section away
     settings |= chosen if "" in keys else {key: chosen[key] for key in keys if key in chosen}
     return settings, config.values["logger"]["type"] if any(_sets(word, "logger") for word in words) else None
 

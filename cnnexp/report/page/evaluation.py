@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnexp.records import Run
 from cnnexp.report.page import reading
-from cnnexp.report.page.formats import finite
+from cnnexp.report.ranking import as_number
 
 Matrix = tuple[tuple[int, ...], ...]
 
@@ -137,4 +137,4 @@ def _mistake(told: Any, names: Sequence[str]) -> Mistake | None:
     if not all(isinstance(c, int) and 0 <= c < len(names) for c in (label, predicted)) or not isinstance(index, int):
         return None
     picture = image if isinstance(image, str) else None
-    return Mistake(index, names[label], names[predicted], finite(told.get("probability")), picture)  # type: ignore[index]
+    return Mistake(index, names[label], names[predicted], as_number(told.get("probability")), picture)  # type: ignore[index]

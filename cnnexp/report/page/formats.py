@@ -7,19 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from cnnexp.report.ranking import as_number
+
 NONE = "–"
 _UNITS = ("", "k", "M", "G", "T")
-
-
-def finite(value: Any) -> float | None:
-    """The finite number that a record holds; what is not finite stands there as a text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) else None
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -56,7 +47,7 @@ def count(value: int | None) -> str:
 
 def short(value: float | None) -> str:
     """A count as `1.2 M`."""
-    shown, power = finite(value), 0
+    shown, power = as_number(value), 0
     if shown is None:
         return NONE
     while abs(shown) >= 999.5 and power < len(_UNITS) - 1:

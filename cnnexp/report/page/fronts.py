@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnexp.report.analysis import Comparison
-from cnnexp.report.page.formats import NONE, finite, number, short, words
+from cnnexp.report.page.formats import NONE, number, short, words
 from cnnexp.report.page.parts import Cell, Figure, axis, label, numbers, table
+from cnnexp.report.ranking import as_number
 
 _NAMES = {"parameters": "parameters", "multiply_adds": "multiply-adds", "seconds": "seconds"}
 
@@ -46,7 +47,7 @@ def _costs(comparison: Comparison, by: str) -> dict[int, float]:
     found = {}
     for i, row in enumerate(comparison.ranking.rows):
         cost = row.seconds.mean if by == "seconds" and row.seconds else getattr(row, by) if by != "seconds" else None
-        if (known := finite(cost)) is not None and comparison.values[i] is not None:
+        if (known := as_number(cost)) is not None and comparison.values[i] is not None:
             found[i] = known
     return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnexp.records import Run
-from cnnexp.report.page.formats import finite
+from cnnexp.report.ranking import as_number
 
 _TEXT = 60_000
 _NO_CURVE = ("epoch", "step")
@@ -63,10 +63,10 @@ def curves(run: Run) -> Curves | None:
     """The rows of `metrics.csv`; None where there are none."""
     try:
         with (run.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if finite(row.get("epoch")) is not None]
+            rows = [row for row in csv.DictReader(file) if as_number(row.get("epoch")) is not None]
     except (OSError, ValueError, csv.Error):
         return None
     names = [str(n) for n in dict.fromkeys(n for row in rows for n in row) if n is not None and n not in _NO_CURVE]
-    values = {name: tuple(finite(row.get(name)) for row in rows) for name in names}
+    values = {name: tuple(as_number(row.get(name)) for row in rows) for name in names}
     kept = {name: of for name, of in values.items() if any(v is not None for v in of)}
     return Curves(tuple(int(float(row["epoch"])) for row in rows), kept) if kept else None

@@ -14,7 +14,6 @@ from cnnexp.report.page.formats import (
     clipped,
     count,
     duration,
-    finite,
     mapping,
     moment,
     number,
@@ -23,6 +22,7 @@ from cnnexp.report.page.formats import (
 )
 from cnnexp.report.page.parts import Cell, Column, Figure, Table, numbers, table
 from cnnexp.report.page.views import Image, Views, statistics, views
+from cnnexp.report.ranking import as_number
 
 _BUDGET = 2_300_000  # characters that pictures may take in a page
 
@@ -169,7 +169,7 @@ def _headlines(run: Run, judged: Evaluation | None) -> Iterator[Headline]:
     best, metrics = mapping(fields.get("best")), mapping(fields.get("metrics"))
     monitor = fields.get("monitor")
     if isinstance(monitor, str) and monitor in best:
-        epoch = finite(best.get("epoch"))
+        epoch = as_number(best.get("epoch"))
         note = "" if epoch is None else f"at the best epoch, {epoch:.0f}"
         yield Headline(words(monitor), _told(best[monitor]), note)
     for name in sorted(metrics):
@@ -178,13 +178,13 @@ def _headlines(run: Run, judged: Evaluation | None) -> Iterator[Headline]:
     if judged is not None and judged.mean("f1") is not None:
         yield Headline(f"{judged.split} F1", number(judged.mean("f1")), "mean over the classes")
     for name, text in (("parameters", short), ("multiply_adds", short), ("seconds", duration)):
-        if (value := finite(fields.get(name))) is not None:
+        if (value := as_number(fields.get(name))) is not None:
             note = {"multiply_adds": "per sample", "parameters": count(int(value))}.get(name, "")
             yield Headline("time" if name == "seconds" else name.replace("_", "-"), text(value), note)
 
 
 def _told(value: Any) -> str:
-    found = finite(value)
+    found = as_number(value)
     return str(value) if found is None else number(found)
 
 
@@ -212,7 +212,7 @@ def _attempts(run: Run) -> Table | None:
             Cell(str(i), i),
             *(moment(a[key]) if a.get(key) else "–" for key in ("started", "ended")),
             str(a.get("outcome") or "not known"),
-            Cell(str(a.get("from_step", 0)), finite(a.get("from_step"))),
+            Cell(str(a.get("from_step", 0)), as_number(a.get("from_step"))),
             str(a.get("host", "")),
         ]
         for i, a in enumerate(attempts, start=1)

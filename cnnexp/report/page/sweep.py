@@ -13,13 +13,14 @@ from cnnexp.report.analysis import Analysis, Comparison
 from cnnexp.report.page import effects, fronts, overlaid, reading, said
 from cnnexp.report.page.album import Album
 from cnnexp.report.page.ended import Ended, ended
-from cnnexp.report.page.formats import duration, finite, moment, number, words
+from cnnexp.report.page.formats import duration, moment, number, words
 from cnnexp.report.page.pairs import pair_tables, shared_reason
 from cnnexp.report.page.parts import Figure, Table
 from cnnexp.report.page.ranked import Ranked, environment, every_run, ranked
 from cnnexp.report.page.run import Headline
 from cnnexp.report.page.run import environment as environment_of
 from cnnexp.report.page.sides import Sides, sides
+from cnnexp.report.ranking import as_number
 
 _BUDGET = 1_500_000  # characters that pictures may take
 _PICKED = 5  # rows whose curves and pictures are shown at first
@@ -191,7 +192,7 @@ def _headlines(runs: Sequence[Run], analysis: Analysis) -> Iterator[Headline]:
         if comparison.best is not None and (value := comparison.values[comparison.best]) is not None:
             sd = "" if value.sd is None else f"± {number(value.sd)} over {value.n} seeds"
             yield Headline(f"best {words(comparison.metric or '')}", number(value.mean), sd)
-    took = [s for run in runs if (s := finite(run.fields.get("seconds"))) is not None]
+    took = [s for run in runs if (s := as_number(run.fields.get("seconds"))) is not None]
     if took:
         yield Headline("time", duration(sum(took)), "of all runs together")
 

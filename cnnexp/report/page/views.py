@@ -8,8 +8,9 @@ from typing import Any
 
 from cnnexp.records import Run
 from cnnexp.report.page import reading
-from cnnexp.report.page.formats import NONE, finite, mapping, number, percent
+from cnnexp.report.page.formats import NONE, mapping, number, percent
 from cnnexp.report.page.parts import Cell, Column, Table, numbers, table
+from cnnexp.report.ranking import as_number
 
 _STATISTICS = ("mean", "sd", "dead", "saturated", "gradient_norm")
 
@@ -73,7 +74,7 @@ def views(run: Run) -> Views | None:
     layers = tuple(mapping(one) for one in _list(told.get("layers")) if mapping(one))
     if not images and not layers:
         return None
-    probe, epoch = mapping(told.get("probe")), finite(told.get("epoch"))
+    probe, epoch = mapping(told.get("probe")), as_number(told.get("epoch"))
     return Views(
         epoch=None if epoch is None else int(epoch),
         split=str(probe.get("split", "")),
@@ -85,12 +86,12 @@ def views(run: Run) -> Views | None:
 
 def statistics(seen: Views) -> Table | None:
     """Mean, spread, dead and saturated units and gradients of every layer; None where nothing is known."""
-    known = [name for name in _STATISTICS if any(finite(layer.get(name)) is not None for layer in seen.statistics)]
+    known = [name for name in _STATISTICS if any(as_number(layer.get(name)) is not None for layer in seen.statistics)]
     if not known:
         return None
     rows = []
     for layer in seen.statistics:
-        values = [(name, finite(layer.get(name))) for name in known]
+        values = [(name, as_number(layer.get(name))) for name in known]
         shape = "×".join(str(n) for n in _list(layer.get("shape")))
         cells = [Cell(_statistic(name, value), value) for name, value in values]
         rows.append([str(layer.get("name", "")), str(layer.get("type", "")), shape or NONE, *cells])
