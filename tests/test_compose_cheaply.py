@@ -151,7 +151,7 @@ def overrides(draw: st.DrawFn) -> list[str]:
     return draw(st.lists(st.sampled_from(CHOICES) | setting | setting | setting, min_size=1, max_size=4))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(overrides())
 def test_whatever_the_overrides_the_outcome_is_that_of_loading_everything_again(
     composer: Composer, texts: list[str]

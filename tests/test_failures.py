@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import cnnexp
 from cnnexp.cli import main
+from cnnexp.sweeps import processes
 
 FAST = ["trainer.accelerator=cpu", "logger=none", "trainer.enable_progress_bar=false"]
 
@@ -180,10 +183,33 @@ def test_a_sweep_on_a_machine_that_begins_no_process_is_one_problem(
     monkeypatch.setattr("cnnexp.sweeps.launch.start", refuse)
 
     assert main(["--multirun", "seed=1,2"]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(
-        "error: the check of this machine and the data was killed twice before it could say anything"
+    assert capsys.readouterr().err == (
+        "error: the check of this machine and the data was killed 6 times, the last time at job 0\n"
+        "  hint: it may want memory: dmesg tells what the system killed\n"
+        "1 problem; nothing was run\n"
     )
+    assert list(work.iterdir()) == []
+
+
+def test_a_check_that_is_killed_goes_on_where_it_was(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = []
+
+    def short_lived(*given: Any) -> BaseProcess:
+        process = processes.start(*given)
+        begun.append(len(given[2][0]))
+        if len(begun) < processes.ATTEMPTS:
+            process.kill()
+        return process
+
+    monkeypatch.setattr("cnnexp.sweeps.launch.start", short_lived)
+
+    assert main(["--multirun", "data=cifar10", "data.download=false", "data.root=a,b"]) == 2
+    told = capsys.readouterr().err
+    assert told.endswith("2 problems; nothing was run\n")
+    assert "killed" not in told
+    assert len(begun) == processes.ATTEMPTS
     assert list(work.iterdir()) == []
 
 

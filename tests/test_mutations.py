@@ -40,7 +40,7 @@ WRONG_VALUES: list[Any] = [
 ]  # fmt: skip
 
 mutated = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     database=None,
@@ -188,7 +188,7 @@ def test_a_mutated_model(text: str) -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-@settings(mutated, max_examples=20)
+@settings(mutated, max_examples=12)
 @given(data=st.data())
 def test_another_mutated_file(group: str, data: st.DataObject) -> None:
     assert_told(*check(group, data.draw(st.one_of(changed_trees(group), changed_texts(group)))))
@@ -227,7 +227,7 @@ def wrong_models(draw: Callable[..., Any]) -> str:
     return f"{text}extra: {{a: [1, 2\n" if kind == "open" else text
 
 
-@settings(mutated, max_examples=28)
+@settings(mutated, max_examples=20)
 @given(text=wrong_models())
 def test_a_model_that_cannot_be_right_is_always_refused_at_a_line_of_its_file(text: str) -> None:
     code, told = check("model", text)
@@ -265,7 +265,7 @@ def test_a_random_override(override: str) -> None:
     assert code == 0 or told.startswith("error: ")
 
 
-@settings(mutated, max_examples=28)
+@settings(mutated, max_examples=20)
 @given(override=overrides)
 def test_a_random_override_of_a_recorded_config(override: str) -> None:
     file = Path("recorded.yaml")

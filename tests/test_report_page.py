@@ -93,6 +93,14 @@ def column(page: Opened, name: str, table: str = "table.ranked") -> list[str]:
     return found
 
 
+def assert_whole(page: Opened, figures: int) -> None:
+    """Every figure is drawn, nothing is too wide, axe finds no serious fault, and the page complains of nothing."""
+    page.wait_for_figures(figures)
+    page.page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    assert page.too_wide() == 0
+    assert page.faults() == page.complaints == page.asked == []
+
+
 class TestTheAnswer:
     """The first sentences claim no more than the numbers do."""
 
@@ -160,12 +168,6 @@ class TestSamples:
 
 
 class TestASweep:
-    def test_it_is_quiet_and_asks_for_nothing(self, browser: Browser, odd_page: Path) -> None:
-        with opened(browser, odd_page) as it:
-            it.wait_for_figures(4)
-            assert it.complaints == []
-            assert it.asked == []
-
     def test_a_hostile_name_is_shown_and_does_nothing(self, browser: Browser, odd_page: Path) -> None:
         with opened(browser, odd_page) as it:
             said: list[str] = []
@@ -273,19 +275,10 @@ class TestASweep:
         with opened(browser, odd_page, scheme="dark") as it:
             assert it.page.get_by_role("button", name="Dark mode").get_attribute("aria-pressed") == "true"
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_axe_finds_no_serious_fault(self, browser: Browser, odd_page: Path, scheme: str) -> None:
-        with opened(browser, odd_page, scheme=scheme) as it:
-            it.wait_for_figures()
-            it.page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-            assert it.faults() == []
-
-    @pytest.mark.parametrize("width", [390, 1440])
-    def test_the_page_does_not_scroll_sideways(self, browser: Browser, odd_page: Path, width: int) -> None:
-        with opened(browser, odd_page, width=width) as it:
-            it.wait_for_figures()
-            it.page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-            assert it.too_wide() == 0
+    @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1440)])
+    def test_it_is_quiet_and_whole(self, browser: Browser, odd_page: Path, scheme: str, width: int) -> None:
+        with opened(browser, odd_page, width=width, scheme=scheme) as it:
+            assert_whole(it, 4)
 
     def test_on_paper_it_is_light_and_has_every_figure(self, browser: Browser, odd_page: Path) -> None:
         with opened(browser, odd_page, scheme="dark") as it:
@@ -310,23 +303,12 @@ class TestASweep:
 
 
 class TestARun:
-    def test_it_is_quiet_and_whole(self, browser: Browser, single: Path) -> None:
-        with opened(browser, single) as it:
-            it.wait_for_figures(5)
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_it_is_quiet_and_whole(self, browser: Browser, single: Path, scheme: str) -> None:
+        with opened(browser, single, scheme=scheme) as it:
             for heading in ("What it was", "Curves", "Classes", "Most wrong", "Feature maps", "Activations", "Timing"):
                 assert it.page.get_by_role("heading", name=heading, exact=True).count() == 1
-            assert it.complaints == it.asked == []
-            for width in (390, 1440):
-                it.page.set_viewport_size({"width": width, "height": 900})
-                it.page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-                assert it.too_wide() == 0
-
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_axe_finds_no_serious_fault(self, browser: Browser, single: Path, scheme: str) -> None:
-        with opened(browser, single, scheme=scheme) as it:
-            it.wait_for_figures()
-            it.page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-            assert it.faults() == []
+            assert_whole(it, 5)
 
     def test_the_scores_are_those_of_the_matrix(self, browser: Browser, single: Path) -> None:
         matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 3, 7]])
@@ -625,14 +607,12 @@ class TestARealSweep:
 
     def test_it_is_quiet_at_both_widths_and_in_both_schemes(self, browser: Browser, real_sweep: Path) -> None:
         page = report(real_sweep)
-        for width in (390, 1440):
-            for scheme in ("light", "dark"):
-                with opened(browser, page, width=width, scheme=scheme) as it:
-                    it.wait_for_figures(4)
+        for scheme in ("light", "dark"):
+            with opened(browser, page, scheme=scheme) as it:
+                for width in (1440, 390):
+                    it.page.set_viewport_size({"width": width, "height": 900})
+                    assert_whole(it, 4)
                     assert it.page.locator(".sides img:visible").count() == 5
-                    it.page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-                    assert it.too_wide() == 0
-                    assert it.faults() == it.complaints == it.asked == []
 
     def test_means_and_deviations_are_those_of_the_records(self, browser: Browser, real_sweep: Path) -> None:
         reached: dict[tuple[str, str], list[dict[str, Any]]] = {}

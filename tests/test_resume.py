@@ -87,14 +87,13 @@ SETTINGS: dict[str, list[str]] = {
 @pytest.mark.filterwarnings("ignore:You requested to overfit")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_whatever_was_set_a_run_resumes_exactly(name: str, tap: Tap) -> None:
-    """Stopped at some of all places, each twice: once killed, once by a signal."""
+    """Stopped at some of all places: by a kill, by a signal, and by a kill again."""
     words = [*SMALL, *SETTINGS[name]]
     assert main(words) == 0
     undisturbed = only_run()
     steps = [(step, n) for step in STEPS for n in range(1, 1 - tap.left.get(step, 0))]
-    for step, n in random.Random(name).sample(steps, 3):
-        for act in (kill, terminate):
-            assert_same(disturbed(words, tap, (step, n, act)), undisturbed)
+    for (step, n), act in zip(random.Random(name).sample(steps, 3), (kill, terminate, kill), strict=True):
+        assert_same(disturbed(words, tap, (step, n, act)), undisturbed)
 
 
 @pytest.mark.slow
@@ -124,7 +123,7 @@ def test_a_run_that_is_killed_while_it_writes_resumes_exactly(monkeypatch: pytes
     assert main(words) == 0
     syncs = -counted[0]
     assert syncs > 30
-    for n in range(syncs, 0, -3):
+    for n in range(syncs, 0, -5):
         counted[0] = n
         with pytest.raises(Killed):
             main(words)
@@ -140,7 +139,7 @@ def test_a_run_that_is_killed_while_it_writes_resumes_exactly(monkeypatch: pytes
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_process_that_is_really_killed_leaves_a_run_that_resumes(number: int) -> None:
-    words = [*SMALL[:-3], "logger=none", "memory_format=contiguous_format", "trainer.max_epochs=30"]
+    words = [*SMALL[:-3], "logger=none", "memory_format=contiguous_format", "trainer.max_epochs=20"]
     command = [sys.executable, "-m", "cnnexp"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     dice = random.Random(int(number))
@@ -157,7 +156,7 @@ def test_a_process_that_is_really_killed_leaves_a_run_that_resumes(number: int) 
     done = subprocess.run(again, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("resuming at epoch ")
-    assert subprocess.run([*command, *words], capture_output=True, env=environment, check=False).returncode == 0
+    assert main(words) == 0
     assert_same(folder, only_run())
     attempts = load(folder).fields["attempts"]
     assert [a["outcome"] for a in attempts] == [None if number == signal.SIGKILL else "interrupted", "completed"]

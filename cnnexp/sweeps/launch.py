@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from multiprocessing.context import BaseContext
@@ -12,7 +13,7 @@ from cnnexp.signals import Signals
 from cnnexp.sweeps.orders import look
 from cnnexp.sweeps.pool import Pool, Watcher
 from cnnexp.sweeps.preflight import Point
-from cnnexp.sweeps.processes import start
+from cnnexp.sweeps.processes import ATTEMPTS, start
 from cnnexp.sweeps.settings import Settings
 from cnnexp.sweeps.slots import Slot, cores, gpus, slots
 from cnnexp.sweeps.study import Job, Study
@@ -28,31 +29,38 @@ def unready(points: Sequence[Point], made: BaseContext) -> list[tuple[Point, tup
         config = point.verdict.config
         return json.dumps([config.get(k) for k in ("data", "trainer", "task", "loss", "checkpoint")], default=str)
 
-    different = {key(point): point for point in points}
-    configs = [point.verdict.config for point in different.values()]
-    told = dict(zip(different, _looked(configs, made) or _looked(configs, made) or (), strict=False))
-    if len(told) < len(different):
-        text = "the check of this machine and the data was killed twice before it could say anything"
-        raise ConfigError([Problem("no-check", (), text)])
-    return [(p, tuple(p.config.locator.locate(found))) for p in points if (found := told[key(p)])]
+    different: dict[str, Point] = {}
+    for point in points:
+        different.setdefault(key(point), point)
+    told: list[list[Problem]] = []
+    for _ in range(ATTEMPTS):
+        told += _looked([p.verdict.config for p in list(different.values())[len(told) :]], made)
+        if len(told) == len(different):
+            break
+    else:
+        job = list(different.values())[len(told)].at.number
+        text = f"the check of this machine and the data was killed {ATTEMPTS} times, the last time at job {job}"
+        raise ConfigError([Problem("no-check", (), text, "it may want memory: dmesg tells what the system killed")])
+    against = dict(zip(different, told, strict=True))
+    return [(p, tuple(p.config.locator.locate(found))) for p in points if (found := against[key(p)])]
 
 
-def _looked(configs: Sequence[Mapping[str, Any]], made: BaseContext) -> list[list[Problem]] | None:
-    """What this machine and the data have against each config; None where the process that looks was killed."""
+def _looked(configs: Sequence[Mapping[str, Any]], made: BaseContext) -> list[list[Problem]]:
+    """What this machine and the data have against each config, up to the one where the process was killed."""
     ours, theirs = made.Pipe()
     try:
         process = start(made, look, (configs, theirs), "check")
     except OSError:
         ours.close()
-        return None
+        return []
     finally:
         theirs.close()
-    try:
-        return [ours.recv() for _ in configs]
-    except EOFError:
-        return None
-    finally:
-        process.join()
+    told: list[list[Problem]] = []
+    with contextlib.suppress(EOFError, OSError):
+        for _ in configs:
+            told.append(ours.recv())
+    process.join()
+    return told
 
 
 def prepare(study: Study, settings: Settings) -> list[Slot]:

@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
-_ATTEMPTS = 6  # what kills one fork server, such as a want of memory, may well kill the next one
+ATTEMPTS = 6  # what kills one process, such as a want of memory, may well kill the next one
 
 
 def context(start_method: str = "auto") -> BaseContext:
@@ -37,12 +37,12 @@ def start(made: BaseContext, target: Callable[..., None], args: tuple[Any, ...],
     Raises:
         OSError: the system gives no more processes.
     """
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         process: BaseProcess = made.Process(target=target, args=args, name=name)  # type: ignore[attr-defined]
         try:
             process.start()
         except (EOFError, ConnectionError):
-            if attempt == _ATTEMPTS - 1:
+            if attempt == ATTEMPTS - 1:
                 raise OSError("no process can be begun") from None
         else:
             break
