@@ -128,11 +128,20 @@ def on_a_mat(tiles: np.ndarray) -> np.ndarray:
 
 def fake_evaluation(folder: Path, confusion: Sequence[Sequence[int]], names: Sequence[str] | None = None) -> None:
     """A confusion matrix, with a mistake that has a picture and one that has none."""
-    (folder / "views").mkdir(exist_ok=True)
-    Image.fromarray(np.full((32, 32, 3), 128, np.uint8)).save(folder / "views" / "wrong_0.png")
+    (folder / "views" / "plain").mkdir(parents=True, exist_ok=True)
+    strip = np.full((32, 64, 3), 255, np.uint8)
+    strip[:, 32:] = 128
+    Image.fromarray(strip).save(folder / "views" / "plain" / "wrong.png")
     last = len(confusion) - 1
     wrong: list[dict[str, Any]] = [
-        {"index": 7, "label": 0, "predicted": last, "probability": 0.75, "image": "views/wrong_0.png"},
+        {
+            "index": 7,
+            "label": 0,
+            "predicted": last,
+            "probability": 0.75,
+            "image": "views/plain/wrong.png",
+            "box": [32, 0, 64, 32],
+        },
         {"index": 9, "label": last, "predicted": 0, "probability": 0.5},
     ]
     told = {"split": "test", "samples": int(np.sum(confusion)), "class_names": names, "wrong": wrong}

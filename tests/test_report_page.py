@@ -333,6 +333,9 @@ class TestARun:
                 "all => all.map((i) => [i.naturalWidth, i.naturalHeight])"
             )
             assert sizes == [[36, 274], *[[546, 274]] * 4]
+            mistake = it.page.locator("#wrong img")
+            assert mistake.count() == 1
+            assert mistake.evaluate("(image) => [image.naturalWidth, image.naturalHeight]") == [32, 32]
             assert all(it.page.locator("img").evaluate_all("all => all.map((i) => i.alt.length > 5)"))
             drawn = (
                 it.page.locator("#maps img")
@@ -472,6 +475,15 @@ class TestOddFolders:
         told["images"][1]["plain"] = str(secret)
         write_json(run / "views" / "views.json", told)
         assert "data:image" not in report(run).read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("box", [[0, 0, 10**400, 5], [-1, 0, 5, 5], [5, 0, 5, 5], [0.5, 0, 5, 5], "all", [1]])
+    def test_a_box_that_is_no_part_of_its_picture(self, tmp_path: Path, box: Any) -> None:
+        run = fake_run(tmp_path / "run")
+        fake_evaluation(run, [[8, 2], [1, 9]])
+        told = json.loads((run / "evaluation.json").read_text())
+        told["wrong"][0]["box"] = box
+        write_json(run / "evaluation.json", told)
+        assert '<h2 id="wrong-title"' in report(run).read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("count", [10**400, -(10**400), -7])
     def test_counts_that_are_none(self, tmp_path: Path, count: int) -> None:

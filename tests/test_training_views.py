@@ -206,7 +206,7 @@ def test_the_confusion_matrix_is_that_of_the_checkpoint_by_hand(run: Run) -> Non
         assert (one["label"], one["predicted"]) == (labels[at], predicted[at])
         assert one["probability"] == pytest.approx(shares[at].max(), rel=1e-4)
         with Image.open(run.path / one["image"]) as image:
-            assert np.array_equal(np.asarray(image), test.images[at].permute(1, 2, 0).numpy())
+            assert np.array_equal(np.asarray(image.crop(one["box"])), test.images[at].permute(1, 2, 0).numpy())
 
 
 # ---- gradients

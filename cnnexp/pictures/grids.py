@@ -46,7 +46,7 @@ class Room:
     apart: int = 1
 
 
-SMALL = Room(side=40, least=8, most=64, width=420, height=420, pixels=100_000)
+SMALL = Room(side=40, least=8, most=64, width=420, height=420, pixels=64_000)
 """The room of a picture that stands among others, without words."""
 
 

@@ -8,28 +8,35 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write(path: Path, content: str | bytes) -> None:
+def write(path: Path, content: str | bytes, synced: bool = True) -> None:
     """Put `content` at `path` in one step: whoever reads it finds the old file or the new one, never a part.
+
+    Arguments:
+        path: the file.
+        content: what it will hold.
+        synced: whether it must survive a power cut, which takes some milliseconds.
 
     Raises:
         OSError: it cannot be written; what was at `path` is untouched.
     """
     data = content.encode() if isinstance(content, str) else content
-    replace(path, lambda file: file.write(data))
+    replace(path, lambda file: file.write(data), synced)
 
 
-def replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+def replace(path: Path, fill: Callable[[BinaryIO], object], synced: bool = True) -> None:
     """As `write`, with a function that writes into the open temporary file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             fill(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if synced:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,11 +7,11 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DistributedSampler
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 MOST_WRONG = 16
 """How many samples are named at most."""
+
+SAMPLES = "views/plain/wrong.png"
+"""The wrong samples side by side, in a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +66,28 @@ class Evaluation:
         """How many samples were classified."""
         return sum(map(sum, self.confusion))
 
-    def json(self, class_names: Sequence[str] | None, images: Sequence[str | None] = ()) -> str:
+    def json(self, class_names: Sequence[str] | None, tile: tuple[int, int] | None = None) -> str:
         """The content of evaluation.json.
 
         Arguments:
             class_names: the names of the classes.
-            images: the file with the picture of each wrong sample.
+            tile: width and height of each wrong sample in `SAMPLES`; None where there is no such picture.
         """
         names = [str(name) for name in class_names] if class_names else None
         fields = {"split": self.split, "samples": self.samples, "class_names": names}
-        told = [
-            json.dumps({**asdict(one), **({"image": image} if image else {})})
-            for one, image in zip_longest(self.wrong, images)
-        ]
+        told = [json.dumps({**asdict(one), **_place(i, tile)}) for i, one in enumerate(self.wrong)]
         # A row of the matrix to a line: it is read by people as well.
         rows, wrong = (lines(items) for items in ([json.dumps(list(row)) for row in self.confusion], told))
         head = json.dumps(fields, indent=2, ensure_ascii=False)[:-2]
         return f'{head},\n  "confusion": {rows},\n  "wrong": {wrong}\n}}\n'
+
+
+def _place(number: int, tile: tuple[int, int] | None) -> dict[str, Any]:
+    """Where the picture of a wrong sample is: the file, and left, top, right and bottom in it."""
+    if tile is None:
+        return {}
+    width, height = tile
+    return {"image": SAMPLES, "box": [number * width, 0, (number + 1) * width, height]}
 
 
 def lines(items: Sequence[str]) -> str:
@@ -124,9 +132,11 @@ class Predictions(Callback):
         if evaluation is None:
             return
         with self._tolerant("evaluation.json"):
-            names = [f"views/wrong_{i}.png" for i in range(len(evaluation.wrong))]
-            images = [name if (folder / name).is_file() else None for name in names]
-            files.write(folder / "evaluation.json", evaluation.json(self.class_names, images))
+            tile = None
+            if evaluation.wrong and (folder / SAMPLES).is_file():
+                with Image.open(folder / SAMPLES) as strip:
+                    tile = (strip.width // len(evaluation.wrong), strip.height)
+            files.write(folder / "evaluation.json", evaluation.json(self.class_names, tile))
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Begin anew."""

@@ -11,7 +11,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,9 @@ _SHARDED = (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)
 
 _TOGETHER = ("wrong", "confusion")
 """The pictures of a whole set, which are not of the probe."""
+
+_GREYS = bytes(value for grey in range(256) for value in (grey, grey, grey))
+"""A palette in which every number is its own grey."""
 
 More = Callable[[str], Iterable[View]]
 """Further pictures of `val` or `test`, which a task knows to draw."""
@@ -199,21 +201,19 @@ class Views(Callback):
         (self._folder / "views" / "plain").mkdir(parents=True, exist_ok=True)
         told: list[dict[str, Any]] = []
         shown: list[tuple[str, tuple[int, int], bytes]] = []
-        # Drawing and packing needs little of Python: it is done while the next picture's numbers are prepared.
-        with ThreadPoolExecutor(1) as aside, trainer.precision_plugin.forward_context():
-            each = self._each(model, images, pixels, split)
-            for stored in [aside.submit(_stored, self._folder, view) for view in each]:
+        with trainer.precision_plugin.forward_context():
+            for view in self._each(model, images, pixels, split):
                 with self._tolerant("a picture"):
-                    names, size, data = stored.result()
+                    names, size, data = _stored(self._folder, view)
                     told.append(names)
                     stem = Path(names["file"]).stem
                     if names["kind"] in _TOGETHER:
-                        shown += [(f"{stem}/{split}", size, data)] if stem == names["kind"] else []
+                        shown.append((f"{stem}/{split}", size, data))
                     elif moment.step not in self._drawn:
                         shown.append((f"{names['kind']}/{stem}", size, data))
         board.images(shown, moment.step)
         self._drawn.add(moment.step)
-        files.write(self._folder / "views" / "views.json", self._json(moment, layers, told))
+        files.write(self._folder / "views" / "views.json", self._json(moment, layers, told), synced=False)
 
     def _each(self, model: nn.Sequential, images: Tensor, pixels: Tensor, split: str) -> Iterator[View]:
         with self._tolerant("the pictures of the layers"):
@@ -264,10 +264,7 @@ def _stored(folder: Path, view: View) -> tuple[dict[str, Any], tuple[int, int], 
     small = _png(view.plain)
     large = small if plain == file else _png(shown)
     for name, data in {file: large, plain: small}.items():
-        # Renamed, so that it is never a part; not synced, since a picture can be drawn again.
-        temporary = folder / f"{name}.tmp"
-        temporary.write_bytes(data)
-        temporary.replace(folder / name)
+        files.write(folder / name, data, synced=False)  # a picture can be drawn again
     names = {"file": file, "plain": plain, "kind": view.kind, "layer": view.layer, "type": view.type}
     told = {**names, "shape": list(view.shape)}
     return told, shown.size, large
@@ -275,6 +272,9 @@ def _stored(folder: Path, view: View) -> tuple[dict[str, Any], tuple[int, int], 
 
 def _png(image: Image.Image) -> bytes:
     """A PNG file, made quickly: what is enlarged by whole factors is small enough without much effort."""
+    if image.mode == "L":  # of a palette no filters are tried, which is half of the time
+        image = image.copy()
+        image.putpalette(_GREYS)
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -109,29 +109,18 @@ def _column_label(
 def wrong(
     pixels: np.ndarray, told: Sequence[tuple[int, int, float | None]], class_names: Sequence[str] | None = None
 ) -> Iterator[View]:
-    """Samples that were taken for another class: each by itself, then all of them with what was said of them.
+    """Samples that were taken for another class, with what was said of them; small, they stand side by side.
 
     Arguments:
         pixels: (n, *sample shape), the samples as they are in the data, uint8 or float.
         told: of each its class, the predicted class, and the probability of that.
         class_names: the names of the classes; their numbers where there are none.
     """
-    shape = tuple(pixels.shape[1:])
-    tiles = []
-    for i in range(len(pixels)):
-        tile = _tile(pixels[i])
-        tiles.append(tile)
-        yield View("wrong", "", "", shape, drawing.Picture.of(tile), f"wrong_{i}")
+    tiles = [_tile(sample) for sample in pixels]
     if tiles:
         captions = [_caption(*one, class_names) for one in told]
-        yield View(
-            "wrong",
-            "",
-            "",
-            shape,
-            drawing.Picture(partial(_gallery, tiles, captions), partial(_gallery, tiles, [])),
-            "wrong",
-        )
+        picture = drawing.Picture(partial(_gallery, tiles, captions), partial(_strip, tiles))
+        yield View("wrong", "", "", tuple(pixels.shape[1:]), picture)
 
 
 def _tile(sample: np.ndarray) -> Image.Image:
@@ -155,26 +144,30 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
 
 
+def _strip(tiles: Sequence[Image.Image]) -> Image.Image:
+    """Tiles of one size side by side, value by value."""
+    return Image.fromarray(np.concatenate([np.asarray(tile) for tile in tiles], axis=1))
+
+
 def _gallery(tiles: Sequence[Image.Image], captions: Sequence[tuple[str, str]]) -> Image.Image:
-    """Tiles in rows, under a title and with captions where there are any."""
+    """Tiles in rows, under a title and each over its caption."""
     longest = max(max(tile.size) for tile in tiles)
-    factor = max(1, (96 if captions else 48) // longest)
+    factor = max(1, 96 // longest)
     large = [tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST) for tile in tiles]
     font = _font(12)
     texts = [int(font.getlength(line)) + 1 for caption in captions for line in caption]
     wide, tall = max([*(x.width for x in large), *texts]), max(x.height for x in large)
-    gap, under, head = (14, 38, _MARGIN + 30) if captions else (3, 0, 0)
-    across = min(len(large), max(1, (900 if captions else 420) // (wide + gap)))
-    edge = _MARGIN if captions else 0
-    size = (2 * edge + across * (wide + gap) - gap, head + -(-len(large) // across) * (tall + under + gap) - gap + edge)
-    title = "surely wrong: the wrong predictions of the highest probability"
-    page = Image.new("RGB", (max(size[0], 520 if captions else 0), size[1]), _PAPER)
+    gap, under, head = 14, 38, _MARGIN + 30
+    across = min(len(large), max(1, 900 // (wide + gap)))
+    width = 2 * _MARGIN + across * (wide + gap) - gap
+    height = head + -(-len(large) // across) * (tall + under + gap) - gap + _MARGIN
+    page = Image.new("RGB", (max(width, 520), height), _PAPER)
     draw = ImageDraw.Draw(page)
-    if captions:
-        draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=_font(17))
+    title = "surely wrong: the wrong predictions of the highest probability"
+    draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=_font(17))
     for i, tile in enumerate(large):
-        x, y = edge + i % across * (wide + gap), head + i // across * (tall + under + gap)
+        x, y = _MARGIN + i % across * (wide + gap), head + i // across * (tall + under + gap)
         page.paste(tile, (x, y))
-        for line, text in enumerate(captions[i] if captions else ()):
+        for line, text in enumerate(captions[i]):
             draw.text((x, y + tall + 4 + 15 * line), text, fill=_FAINT if line == 0 else _INK, font=font)
     return page

@@ -30,11 +30,6 @@ class Picture:
     large: Callable[[], Image.Image]
     little: Callable[[], Image.Image]
 
-    @classmethod
-    def of(cls, image: Image.Image) -> Picture:
-        """One image for both forms."""
-        return cls(lambda: image, lambda: image)
-
     @cached_property
     def image(self) -> Image.Image:
         """With its title and labels."""

@@ -43,7 +43,14 @@ class Album:
         self._left, self._missed = budget, 0
         self.left_out: list[str] = []
 
-    def take(self, run: Run, file: str, alt: str, samples: int | None = None) -> Picture | None:
+    def take(
+        self,
+        run: Run,
+        file: str,
+        alt: str,
+        samples: int | None = None,
+        box: tuple[int, int, int, int] | None = None,
+    ) -> Picture | None:
         """A picture of a run; None where it cannot be read, and where it is left out because the page is full.
 
         Arguments:
@@ -51,12 +58,18 @@ class Album:
             file: the picture below its folder.
             alt: what it shows.
             samples: how many of its samples are shown; None for all.
+            box: left, top, right and bottom of the part that is shown; None for all of it.
         """
         image = None if self._missed >= _FULL else _opened(run, file)
         if image is None:
             if self._missed >= _FULL:
                 self.left_out.append(f"{run.path.name}/{file}")
             return None
+        if box is not None:
+            left, top, right, bottom = box
+            if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
+                return None
+            image = image.crop(box)
         if samples is not None:
             image = first_samples(image, samples)
         source = f"data:image/webp;base64,{base64.b64encode(_packed(image)).decode()}"

@@ -42,7 +42,8 @@ class Mistake:
         index: its place in the test set.
         label, predicted: what it is and what it was taken for.
         probability: how sure the network was.
-        image: its picture below the run's folder, where there is one.
+        image: the picture that holds it, below the run's folder, where there is one.
+        box: where in that picture it is: left, top, right, bottom; None for all of it.
     """
 
     index: int
@@ -50,6 +51,7 @@ class Mistake:
     predicted: str
     probability: float | None
     image: str | None
+    box: tuple[int, int, int, int] | None
 
 
 @dataclass(frozen=True)
@@ -136,5 +138,7 @@ def _mistake(told: Any, names: Sequence[str]) -> Mistake | None:
     label, predicted, index, image = (told.get(key) for key in ("label", "predicted", "index", "image"))
     if not all(isinstance(c, int) and 0 <= c < len(names) for c in (label, predicted)) or not isinstance(index, int):
         return None
-    picture = image if isinstance(image, str) else None
-    return Mistake(index, names[label], names[predicted], as_number(told.get("probability")), picture)  # type: ignore[index]
+    picture, box = image if isinstance(image, str) else None, told.get("box")
+    inside = isinstance(box, list) and len(box) == 4 and all(isinstance(edge, int) for edge in box)
+    place = (box[0], box[1], box[2], box[3]) if inside else None  # type: ignore[index]
+    return Mistake(index, names[label], names[predicted], as_number(told.get("probability")), picture, place)  # type: ignore[index]

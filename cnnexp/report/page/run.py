@@ -239,4 +239,4 @@ def _shown(run: Run, image: Image, album: Album) -> Shown | None:
 
 def _wrong(run: Run, mistake: Mistake, album: Album) -> Wrong:
     alt = f"Sample {mistake.index}: a {clipped(mistake.label)} that was taken for a {clipped(mistake.predicted)}"
-    return Wrong(mistake, album.take(run, mistake.image, alt) if mistake.image else None)
+    return Wrong(mistake, album.take(run, mistake.image, alt, box=mistake.box) if mistake.image else None)
