@@ -311,7 +311,7 @@ def too_much(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     ("where", "name", "what", "said"),
     [
-        (views, "look", too_much, "the statistics of the layers could not be made: MemoryError"),
+        (views, "look", too_much, "the outputs of the layers could not be made: MemoryError"),
         (views, "_png", full, "a picture could not be made: OSError: [Errno 28] No space left on device"),
         (views.Board, "graph", too_much, "the graph could not be made: MemoryError"),
         (views.statistics, "histogram", too_much, "the numbers could not be made: MemoryError"),

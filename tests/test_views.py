@@ -13,7 +13,7 @@ from torch.nn import functional
 import cnnexp
 from cnnexp.architecture.plan import Plan
 from cnnexp.pictures.scale import MARK
-from cnnexp.views.images import View, _heading, views
+from cnnexp.views.images import View, _heading, kernel_views, outputs
 from cnnexp.views.kernels import kernels
 from cnnexp.views.kinds import like_pixels, tokens
 from cnnexp.views.look import look
@@ -51,6 +51,13 @@ def planned(layers: Any, shape: tuple[int, ...]) -> Plan:
 
 def batch(plan: Plan, n: int = 4) -> Tensor:
     return torch.randn((n, *plan.input_shape), generator=torch.Generator().manual_seed(1))
+
+
+def views(
+    model: nn.Sequential, plan: Plan, images: Tensor, pixels: Tensor, channels: int | None, samples: int
+) -> list[View]:
+    seen = look(model, plan, images, samples)
+    return [*outputs(seen, plan, pixels, channels), *kernel_views(model, plan, channels)]
 
 
 def drawn(layers: Any, pixels: Tensor, images: Tensor | None = None, **more: Any) -> dict[str, View]:
@@ -287,7 +294,7 @@ def test_values_that_are_not_finite_are_coloured() -> None:
     with torch.no_grad():
         model[0].weight[1] = float("nan")  # type: ignore[index, operator]
     pixels = uint8(1, 1, 4, 4)
-    view = list(views(model, plan, pixels / 255, pixels, None, 8))[1]
+    view = views(model, plan, pixels / 255, pixels, None, 8)[1]
     good, bad = plain_greys(view, 2, (4, 4))
     assert (bad == MARK).all()
     assert not (good == MARK).all(axis=-1).any()
@@ -306,7 +313,7 @@ def test_samples_of_any_rank_and_their_outputs_are_drawn(shape: tuple[int, ...],
 def test_files_are_unique_safe_and_in_the_order_of_the_layers(name: str) -> None:
     plan = planned(name, NETWORKS[name])
     pixels = uint8(2, *plan.input_shape)
-    found = list(views(plan.build(0), plan, pixels / 255, pixels, 4, 2))
+    found = views(plan.build(0), plan, pixels / 255, pixels, 4, 2)
     outputs = [v.file for v in found if v.kind == "output"]
     assert outputs == sorted(outputs)
     assert len({v.file.lower() for v in found}) == len(found)
@@ -318,7 +325,7 @@ def test_files_are_unique_safe_and_in_the_order_of_the_layers(name: str) -> None
 def test_a_block_with_a_name_that_not_every_file_can_have_gets_a_file() -> None:
     model = {"blocks": {"卷积": {"layers": ["ReLU"]}}, "layers": [{"type": "卷积"}]}
     plan = cnnexp.plan(model, input_shape=(1, 4, 4))
-    found = list(views(plan.build(0), plan, torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), None, 1))
+    found = views(plan.build(0), plan, torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4), None, 1)
     assert all(v.file.isascii() and "/" not in v.file for v in found)
 
 

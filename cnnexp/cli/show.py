@@ -284,6 +284,7 @@ def _begun(look: _Look) -> Iterator[_Picture]:
 def _pictures(look: _Look) -> Iterator[_Picture]:
     from cnnexp.data.prepare import Normalise
     from cnnexp.views.images import kernel_views, outputs
+    from cnnexp.views.look import look as seen_by
 
     normalise = Normalise(look.config["data"], look.plan.dtype)
     if look.plan.dtype != "float32":
@@ -292,7 +293,8 @@ def _pictures(look: _Look) -> Iterator[_Picture]:
     for batch in range(look.batches):
         pixels = look.samples.images[batch * size : (batch + 1) * size]
         inside = f"batch_{batch}" if look.batches > 1 else ""
-        for view in outputs(look.model, look.plan, normalise(pixels), pixels, limit, look.settings["samples"]):
+        seen = seen_by(look.model, look.plan, normalise(pixels), look.settings["samples"])
+        for view in outputs(seen, look.plan, pixels, limit):
             yield _Picture(view, batch, inside)
     for view in kernel_views(look.model, look.plan, limit):
         yield _Picture(view)

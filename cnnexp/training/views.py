@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
@@ -27,8 +28,8 @@ from cnnexp.training.board import Board
 from cnnexp.training.evaluation import lines
 from cnnexp.training.tolerance import Tolerance
 from cnnexp.views import statistics
-from cnnexp.views.images import View, views
-from cnnexp.views.look import look
+from cnnexp.views.images import View, kernel_views, outputs
+from cnnexp.views.look import Seen, look
 
 log = logging.getLogger(__name__)
 
@@ -175,49 +176,50 @@ class Views(Callback):
         tensors |= {f"gradients/{name}": g for name, g in self._gradients.items()}
         found = {tag: h for tag, tensor in tensors.items() if (h := statistics.histogram(tensor)) is not None}
         board.histograms(found, moment.step)
-        images, _ = self._probe(trainer, module)
+        seen, _ = self._seen(trainer, module)
         curves = {}
-        for layer in self._activations(trainer, model, images):
+        for layer in self._activations(seen, model):
             name = f"{layer.name}_{layer.type}" if layer.type else layer.name
             for kind in ("mean", "sd", "dead", "saturated", "gradient_norm"):
                 if (value := getattr(layer, kind)) is not None:
                     curves[f"{kind}/{name}"] = value
         board.scalars(curves, moment.step)
 
-    def _activations(self, trainer: Trainer, model: nn.Sequential, images: Tensor) -> list[statistics.Activation]:
+    def _activations(self, seen: Sequence[Seen], model: nn.Sequential) -> list[statistics.Activation]:
         if self._behaviour is None:
             self._behaviour = statistics.behaviours(model, self._plan)
-        with trainer.precision_plugin.forward_context():
-            seen = look(model, self._plan, images)
         return statistics.activations(seen, model, self._behaviour, self._norms)
 
     def _pictures(self, trainer: Trainer, module: LightningModule, moment: Moment, split: str) -> None:
         """The pictures, into the run's folder and to TensorBoard, and what views.json says."""
         model, board = _network(module), Board(trainer)
-        images, pixels = self._probe(trainer, module)
-        layers: list[statistics.Activation] = []
-        with self._tolerant("the statistics of the layers"):
-            layers = self._activations(trainer, model, images)
+        seen, pixels, layers = list[Seen](), torch.empty(0), list[statistics.Activation]()
+        with self._tolerant("the outputs of the layers"):
+            seen, pixels = self._seen(trainer, module)
+            layers = self._activations(seen, model)
         (self._folder / "views" / "plain").mkdir(parents=True, exist_ok=True)
         told: list[dict[str, Any]] = []
         shown: list[tuple[str, tuple[int, int], bytes]] = []
-        with trainer.precision_plugin.forward_context():
-            for view in self._each(model, images, pixels, split):
-                with self._tolerant("a picture"):
-                    names, size, data = _stored(self._folder, view)
-                    told.append(names)
-                    stem = Path(names["file"]).stem
-                    if names["kind"] in _TOGETHER:
-                        shown.append((f"{stem}/{split}", size, data))
-                    elif moment.step not in self._drawn:
-                        shown.append((f"{names['kind']}/{stem}", size, data))
+        for view in self._each(model, seen, pixels, split):
+            with self._tolerant("a picture"):
+                names, size, data = _stored(self._folder, view)
+                told.append(names)
+                stem = Path(names["file"]).stem
+                if names["kind"] in _TOGETHER:
+                    shown.append((f"{stem}/{split}", size, data))
+                elif moment.step not in self._drawn:
+                    shown.append((f"{names['kind']}/{stem}", size, data))
         board.images(shown, moment.step)
         self._drawn.add(moment.step)
         files.write(self._folder / "views" / "views.json", self._json(moment, layers, told), synced=False)
 
-    def _each(self, model: nn.Sequential, images: Tensor, pixels: Tensor, split: str) -> Iterator[View]:
-        with self._tolerant("the pictures of the layers"):
-            yield from views(model, self._plan, images, pixels, self._settings["channels"], self._settings["samples"])
+    def _each(self, model: nn.Sequential, seen: Sequence[Seen], pixels: Tensor, split: str) -> Iterator[View]:
+        channels = self._settings["channels"]
+        if seen:
+            with self._tolerant("the pictures of the layers"):
+                yield from outputs(seen, self._plan, pixels, channels)
+        with self._tolerant("the pictures of the kernels"):
+            yield from kernel_views(model, self._plan, channels)
         with self._tolerant(f"the pictures of {split}"):
             yield from self._more(split)
 
@@ -232,12 +234,13 @@ class Views(Callback):
     def _probed(self) -> tuple[str, Any]:
         return ("val", self._data.validation) if len(self._data.validation) else ("test", self._data.test)
 
-    def _probe(self, trainer: Trainer, module: LightningModule) -> tuple[Tensor, Tensor]:
-        """The samples as the network gets them, and as they are in the data."""
+    def _seen(self, trainer: Trainer, module: LightningModule) -> tuple[list[Seen], Tensor]:
+        """What every layer makes of the samples, and the samples as they are in the data."""
         samples = self._probed()[1].take(slice(self._settings["samples"]))
         images, _ = self._data.on_after_batch_transfer((samples.images, samples.labels), 0)
         converted: Tensor = trainer.precision_plugin.convert_input(images)
-        return converted.to(module.device), samples.images
+        with trainer.precision_plugin.forward_context():
+            return look(_network(module), self._plan, converted.to(module.device)), samples.images
 
 
 def _network(module: LightningModule) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from cnnexp.pictures.scale import Scale
 from cnnexp.views import drawing
 from cnnexp.views.kernels import kernels
 from cnnexp.views.kinds import first_reader, like_pixels, tokens
-from cnnexp.views.look import Seen, look
+from cnnexp.views.look import Seen
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,18 @@ class View:
         return f"{self.stem or self.kind}.png"
 
 
-def views(
-    model: nn.Sequential, plan: Plan, images: Tensor, pixels: Tensor, channels: int | None, samples: int
-) -> Iterator[View]:
-    """The batch, the output of every layer, and the kernels of every convolution.
+def outputs(seen: Sequence[Seen], plan: Plan, pixels: Tensor, channels: int | None) -> Iterator[View]:
+    """The batch and the output of every layer.
 
     Arguments:
-        model: the network that the plan builds; it is left as it was.
-        plan: its plan.
-        images: (n, *sample shape), the batch as the network gets it.
-        pixels: (n, *sample shape), the same samples as they are in the data, uint8 or float.
+        seen: what `look` found, of the samples that are drawn.
+        plan: the plan of the network.
+        pixels: (n, *sample shape), the whole batch as it is in the data, uint8 or float.
         channels: how many channels are drawn at most; all of them when None. Vectors and tokens are drawn whole.
-        samples: how many samples are drawn at most.
     """
-    yield from outputs(model, plan, images, pixels, channels, samples)
-    yield from kernel_views(model, plan, channels)
-
-
-def outputs(
-    model: nn.Sequential, plan: Plan, images: Tensor, pixels: Tensor, channels: int | None, samples: int
-) -> Iterator[View]:
-    """The batch and the output of every layer; as `views` takes them."""
-    seen = look(model, plan, images, samples)
-    raw = pixels[:samples].cpu().numpy()
+    raw = pixels[: len(seen[0].output)].cpu().numpy()
     shape = tuple(raw.shape[1:])
-    yield View("input", "", "", shape, drawing.pixels(raw, f"input, {_counted(len(raw), len(images))}"))
+    yield View("input", "", "", shape, drawing.pixels(raw, f"input, {_counted(len(raw), len(pixels))}"))
     batch, stems, in_colour, as_tokens = seen[0].output, _stems(plan), like_pixels(plan), tokens(plan)
     for one in seen[1:]:
         colours = _undone(one.output, batch, raw) if one.name in in_colour else None
@@ -132,7 +119,7 @@ def _undone(output: Tensor, batch: Tensor, raw: np.ndarray) -> np.ndarray:
 
 
 def kernel_views(model: nn.Sequential, plan: Plan, channels: int | None) -> Iterator[View]:
-    """The kernels of every convolution; as `views` takes them."""
+    """The kernels of every convolution of a network; `channels` is as in `outputs`."""
     stems, first = _stems(plan), first_reader(plan)
     for one in kernels(model, plan):
         weight = one.weight.numpy()
