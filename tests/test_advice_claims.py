@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from cnnexp.architecture.advice import advise
 from tests.advising import DEPTHWISE, MAX, UP, WIDEN, Shape, codes, conv, linear, planned, told
 
+pytestmark = pytest.mark.slow
+
 NORMS = [
     ("BatchNorm2d", {}, True),
     ("InstanceNorm2d", {}, True),

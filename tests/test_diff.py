@@ -18,6 +18,8 @@ from cnnexp.architecture.planning import make_plan
 from cnnexp.config import Composer
 from cnnexp.verify import verify
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("old", "new")
 
 

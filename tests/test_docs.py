@@ -11,6 +11,8 @@ import yaml
 
 import cnnexp
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 YAMLS = [
     pytest.param(text, id=f"{page}-{index}")

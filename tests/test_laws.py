@@ -22,6 +22,8 @@ from cnnexp.errors import Problem
 from tests import by_hand as hand
 from tests.layer_table import by_hand
 
+pytestmark = pytest.mark.slow
+
 Case = tuple[list[dict[str, Any]], tuple[int, ...]]
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -26,6 +26,8 @@ from cnnexp.pictures import sliding, walking
 from cnnexp.pictures.film import Film
 from cnnexp.pictures.scene import Box, Scene, Words
 
+pytestmark = pytest.mark.slow
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -24,6 +24,8 @@ from cnnexp.cli import main
 from cnnexp.config import packaged
 from cnnexp.data.sets import load
 
+pytestmark = pytest.mark.slow
+
 FAST = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "views=none"]
 
 

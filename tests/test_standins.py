@@ -13,6 +13,8 @@ import cnnexp
 from cnnexp.architecture import importer
 from cnnexp.architecture.python import standins
 
+pytestmark = pytest.mark.slow
+
 CASES: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
     ("StochasticDepth", {"p": 0.5, "mode": "row"}, (3, 4, 4)),
     ("StochasticDepth", {"p": 0.5, "mode": "batch"}, (3, 4, 4)),
