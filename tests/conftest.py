@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 _WHOLLY_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow", re.MULTILINE)
-_LONG = 8
-_EVERY = 12
+_LONG = 6
+_EVERY = 16
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -20,7 +20,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow all but every twelfth case of a test with many, or all but every n-th where it says `one_in(n)`."""
+    """Mark as slow all but each sixteenth case of a test with many, or all but each n-th where it says `one_in(n)`."""
     tables: dict[str, list[pytest.Item]] = {}
     for item in items:
         tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
