@@ -86,6 +86,7 @@ WRONG = {
     ),
     "no verb at all": ([""], "there is no command ''", f"{VERBS}; an override is written key=value"),
     "a flag": (["check", "--jsn"], "unrecognized arguments: --jsn", OPTIONS),
+    "a flag of another verb": (["show", "--json"], "unrecognized arguments: --json", OPTIONS),
     "a flag without a verb": (["--nope"], "unrecognized arguments: --nope", OPTIONS),
     "half a flag": (["check", "--js"], "unrecognized arguments: --js", OPTIONS),
     "a flag without its value": (["check", "--cfg"], "argument --cfg/-c: expected one argument", OPTIONS),

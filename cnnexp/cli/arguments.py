@@ -101,8 +101,8 @@ def parser(verb: str) -> argparse.ArgumentParser:
     own.add_argument("--config-name", "-cn", default="config")
     own.add_argument("--shell-completion", "-sc", action="store_true")
     own.add_argument("--hydra-help", action="store_true")
-    own.add_argument("--json", action="store_true")
     if verb == "check":
+        own.add_argument("--json", action="store_true")
         own.add_argument("--against", metavar="NAME")
         own.add_argument("--advice", action="store_true")
         own.add_argument("--picture", metavar="FILE")
