@@ -12,6 +12,7 @@ one `ConfigError`.
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FolderPath
@@ -91,7 +92,8 @@ class Interrupted(RunError):
 
     def __init__(self, signum: int, path: FolderPath | None = None) -> None:
         self.signum = signum
-        super().__init__("interrupted by Ctrl-C" if signum == 2 else f"interrupted by signal {signum}", path)
+        known = {int(s): s.name for s in signal.Signals} | {2: "Ctrl-C"}
+        super().__init__(f"interrupted by {known.get(signum, f'signal {signum}')}", path)
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]  # a constant in the parent, derived from the signal here

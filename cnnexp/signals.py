@@ -15,10 +15,12 @@ class Signals:
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self._pressed = False
 
     @contextmanager
     def watched(self) -> Iterator[Signals]:
-        """Catch Ctrl-C and SIGTERM inside the block; a second one interrupts at once."""
+        """Catch Ctrl-C and SIGTERM inside the block; a second one interrupts at once, and what it ends is not disturbed
+        by further ones."""
         if threading.current_thread() is not threading.main_thread():
             yield self  # only the main thread may set handlers
             return
@@ -30,9 +32,11 @@ class Signals:
                 signal.signal(number, handler)
 
     def _remember(self, signum: int, frame: object) -> None:
-        if self.asked is not None:
+        if self.asked is None:
+            self.asked = signum
+        elif not self._pressed:
+            self._pressed = True
             raise KeyboardInterrupt
-        self.asked = signum
 
     def obey(self) -> None:
         """Stop here if a signal came.

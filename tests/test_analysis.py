@@ -8,6 +8,7 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cnnexp import report
-from cnnexp.records import Run
+from cnnexp.records import Run, find
 from cnnexp.report.analysis import Caution, Comparison, Pair, analyse
+from tests.fake_runs import fake_run
 from tests.test_effects import compared, table
 from tests.test_ranking import JOBS, job, single
 
 
-def only(runs: list[Run], metric: str | None = None) -> Comparison:
+def only(runs: Sequence[Run], metric: str | None = None) -> Comparison:
     (found,) = analyse(runs, metric).comparisons
     return found
 
@@ -399,6 +401,60 @@ class TestWarnings:
     def test_without_a_test_metric_none_is_recommended(self) -> None:
         (text,) = texts(only([job(0, metrics={})]), "selection")
         assert text.endswith("so it is a little too good.")
+
+
+class TestAnInterruptedSweep:
+    """What is missing of a sweep is told once, with the command that goes on with it."""
+
+    @staticmethod
+    def sweep(folder: Path, statuses: Sequence[str], jobs: Any = 12, **more: Any) -> None:
+        for i, status in enumerate(statuses):
+            place = {"number": i, "jobs": jobs}
+            fake_run(folder / f"{i}_job", i, {"x": str(i)}, status=status, sweep=place, **more)
+        (folder / "sweep.json").write_text("{}")
+
+    def test_jobs_without_a_record_are_counted_in_its_folder(self, tmp_path: Path) -> None:
+        folder = tmp_path / "my sweep"
+        self.sweep(folder, ["completed"] * 4 + ["interrupted", "failed"])
+        cure = f"cnnexp resume '{folder}'"
+        assert texts(only(find(folder)), "unfinished") == [
+            f"6 of the 12 jobs of my sweep have not begun, or have no record: {cure} goes on with it.",
+            f"2 of 6 runs did not complete and are left out: 1 failed, 1 interrupted. {cure} goes on with them.",
+        ]
+        # Those that are not compared have a record all the same.
+        assert texts(only(find(folder)[:2]), "unfinished")[0].startswith("6 of the 12 jobs ")
+
+    def test_one_job(self, tmp_path: Path) -> None:
+        self.sweep(tmp_path / "s", ["completed", "running"], jobs=3)
+        cure = f"cnnexp resume {tmp_path / 's'}"
+        assert texts(only(find(tmp_path)), "unfinished") == [
+            f"1 of the 3 jobs of s has not begun, or has no record: {cure} goes on with it.",
+            f"1 of 2 runs did not complete and is left out: 1 running. {cure} goes on with it.",
+        ]
+
+    def test_several_sweeps_and_metrics_in_one_folder(self, tmp_path: Path) -> None:
+        loss = {"monitor": "val_loss", "mode": "min", "best": {"epoch": 0, "val_loss": 0.5}}
+        self.sweep(tmp_path / "a", ["completed"] * 3, jobs=5)
+        self.sweep(tmp_path / "b", ["completed", "failed"], jobs=4, **loss)
+        self.sweep(tmp_path / "c", ["completed"] * 2, jobs=2)
+        first, second = analyse(find(tmp_path)).comparisons
+        assert [text.split(" have")[0] for text in texts(first, "unfinished")] == [
+            "2 of the 5 jobs of a",
+            "2 of the 4 jobs of b",
+        ]
+        assert texts(second, "unfinished") == [
+            f"1 of 2 runs did not complete and is left out: 1 failed. cnnexp resume {tmp_path / 'b'} goes on with it."
+        ]
+
+    @pytest.mark.parametrize("jobs", [None, "12", True, 12.0, [12], -1, 2])
+    def test_a_plan_that_says_nothing(self, tmp_path: Path, jobs: Any) -> None:
+        self.sweep(tmp_path, ["completed"] * 2, jobs)
+        assert texts(only(find(tmp_path)), "unfinished") == []
+
+    def test_a_folder_that_is_no_sweep(self, tmp_path: Path) -> None:
+        self.sweep(tmp_path, ["completed", "failed"])
+        (tmp_path / "sweep.json").unlink()
+        assert texts(only(find(tmp_path)), "unfinished") == ["1 of 2 runs did not complete and is left out: 1 failed."]
 
 
 class TestFailures:

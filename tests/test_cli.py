@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -16,6 +18,7 @@ import yaml
 
 from cnnexp.cli import main
 from cnnexp.config import packaged
+from cnnexp.errors import Interrupted
 from cnnexp.version import __version__
 
 SOUND = "layers:\n  - Flatten\n  - {type: Linear, out_features: 10}\n"
@@ -91,6 +94,9 @@ WRONG = {
     "half a flag": (["check", "--js"], "unrecognized arguments: --js", OPTIONS),
     "a flag without its value": (["check", "--cfg"], "argument --cfg/-c: expected one argument", OPTIONS),
     "a second folder": (["runs", "a", "b"], "unrecognized arguments: b", OPTIONS),
+    "nothing to resume": (
+        ["resume"], "resume needs the folder of a run or of a sweep", "cnnexp runs lists them"
+    ),
     "a verb after the verb": (
         ["train", "check"], "'check' is a command, and a command stands first", "cnnexp check …"
     ),
@@ -125,6 +131,15 @@ WRONG = {
 @pytest.mark.parametrize(("words", "message", "hint"), WRONG.values(), ids=WRONG)
 def test_a_command_that_is_wrong(cnnexp: Cnnexp, words: list[str], message: str, hint: str | None) -> None:
     assert cnnexp(*words) == refused(message, hint)
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP"), (99, "signal 99")],
+)
+def test_a_signal_has_a_name(number: int, name: str) -> None:
+    assert str(Interrupted(number)) == f"interrupted by {name}"
+    assert str(Interrupted(number, Path("a"))) == f"interrupted by {name}; recorded in a"
 
 
 @pytest.mark.parametrize("verb", ["test", "predict", "export"])
@@ -324,7 +339,8 @@ def test_every_point_of_a_sweep_that_cannot_be_is_told(cnnexp: Cnnexp) -> None:
         said.err
         == "".join(
             f"error: override 'model.layers.1.out_features={n}': layers[1] Linear: out_features (={n}) must be 10,"
-            f" the number of classes of data 'digits' [model.layers.1.out_features={n} seed=1 and 1 more]\n"
+            f" the number of classes of data 'digits'"
+            f" [model.layers.1.out_features={n} seed=1; model.layers.1.out_features={n} seed=2]\n"
             '  hint: write out_features: "${data.num_classes}"\n'
             for n in (9, 11)
         )
@@ -354,6 +370,32 @@ def test_what_is_refused_leaves_no_trace(cnnexp: Cnnexp, tmp_path: Path, verb: l
 def test_no_runs(cnnexp: Cnnexp) -> None:
     assert cnnexp("runs") == Said(0, "no runs in outputs\n", "")
     assert cnnexp("runs", "--json") == Said(0, "[]\n", "")
+
+
+RECORDS = {
+    "sweeps/a": (["sweeps/a/sweep.json", "sweeps/b/sweep.json"], "sweeps"),
+    "sweeps/b": (["sweeps/b/sweep.json", "sweeps/a/sweep.json", "sweeps/.c/sweep.json"], "sweeps"),
+    "runs/it's": (["runs/it's/run.json", "sweeps/a/sweep.json", "sweeps/a/0_x/run.json"], "."),
+    "in/sweeps/a": (["in/sweeps/a/sweep.json", "in/sweeps/a/0_x/run.json"], "in"),
+}
+
+
+@pytest.mark.parametrize("newest", RECORDS)
+def test_resume_names_the_newest_in_a_folder(cnnexp: Cnnexp, tmp_path: Path, newest: str) -> None:
+    written, folder = RECORDS[newest]
+    for age, name in enumerate(written):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    hint = f"cnnexp runs lists the runs there are; the newest in this folder: cnnexp resume {shlex.quote(newest)}"
+    assert cnnexp("resume", folder) == refused(f"'{folder}' holds no run: there is no run.json in it", hint)
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "empty"])
+def test_resume_of_a_folder_without_any_record(cnnexp: Cnnexp, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty" / "deep").mkdir(parents=True)
+    text = f"'{folder}' holds no run: there is no run.json in it"
+    assert cnnexp("resume", folder) == refused(text, "cnnexp runs lists the runs there are")
 
 
 def test_each_run_on_a_line_of_its_own(cnnexp: Cnnexp, tmp_path: Path) -> None:

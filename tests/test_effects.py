@@ -120,6 +120,38 @@ SQUARE = {
 }
 
 
+class TestAdjusted:
+    """Where runs are missing, the means are not those that the ranked table shows, and it is said."""
+
+    SAID = "Runs or seeds are missing here and there, so the means below are those of the fitted model, not plain"
+
+    @pytest.mark.parametrize("shared", [True, False])
+    def test_a_balanced_sweep_has_plain_means(self, shared: bool) -> None:
+        cells = {c: [v + 0.1 * math.sin(7 * v), v + 0.3] for c, v in zip(SQUARE, [0.1, 0.7, -1.3, 0.5], strict=True)}
+        found = compared(["one", "two"], cells, shared=shared)
+        assert not found.adjusted
+        assert self.SAID not in found.method
+        for effect, place in zip(found.effects, (0, 1), strict=True):
+            for level in effect.levels:
+                runs = [v for c, of in cells.items() if c[place] == level.value for v in of]
+                assert level.mean == pytest.approx(np.mean(runs), rel=1e-12)
+
+    def test_a_missing_run_makes_them_those_of_the_model(self) -> None:
+        cells = {**SQUARE, ("b", "y"): [8.5, "failed"]}
+        found = compared(["one", "two"], cells, shared=False)
+        given = {c: [v for v in of if not isinstance(v, str)] for c, of in cells.items()}
+        expected = marginal(["one", "two"], given, "one")["levels"]["b"][0]
+        assert means(found.effects[0])["b"] == pytest.approx(expected)
+        assert abs(expected - np.mean([3.5, 4.5, 8.5])) > 0.1
+        assert found.adjusted
+        assert found.method.endswith(f" {self.SAID} averages.")
+
+    def test_it_is_said_without_noise_too(self) -> None:
+        found = compared(["one", "two"], {("a", "x"): [1.0], ("a", "y"): [2.0], ("b", "x"): [4.0]})
+        assert means(found.effects[0]) == pytest.approx({"a": 1.5, "b": 4.5})  # the one run of b reached 4
+        assert found.method == f"{self.SAID} averages."
+
+
 class TestByHand:
     def test_means_intervals_and_contrasts(self) -> None:
         one, _ = compared(["one", "two"], SQUARE, shared=False).effects

@@ -93,7 +93,7 @@ def test_an_error_inside_the_training_is_recorded(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "code", "reason"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "signal 15")]
+    ("number", "code", "reason"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
 )
 def test_a_signal_saves_the_last_checkpoint_and_the_record(number: int, code: int, reason: str) -> None:
     """The signal is sent when the first epoch's line appears: the run is in the middle of its second epoch then."""

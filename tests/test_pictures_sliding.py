@@ -25,6 +25,7 @@ from cnnexp.pictures import film as films
 from cnnexp.pictures import sliding, walking
 from cnnexp.pictures.film import Film
 from cnnexp.pictures.scene import Box, Scene, Words
+from cnnexp.pictures.scene import Path as Line
 
 pytestmark = pytest.mark.slow
 
@@ -129,6 +130,7 @@ WINDOWS = [
     ("ReflectionPad2d", (5, 4), {"padding": [1, 2, 3, 0]}),
     ("CircularPad2d", (4, 4), {"padding": 1}),
     ("ZeroPad2d", (4, 5), {"padding": [-1, 1, 0, 2]}),
+    ("CircularPad2d", (5, 5), {"padding": -1}),
     ("ConstantPad2d", (3, 3), {"padding": 1, "value": 7}),
 ]
 
@@ -172,6 +174,92 @@ class TestWindows:
         first = film.still
         found = written(first, "cell", "pad")
         assert [[int(text) for text in row] for row in found] == padded.tolist()
+
+    @pytest.mark.parametrize(
+        ("name", "padding", "more"),
+        [
+            ("CircularPad2d", [-1, -1, -1, -1], {}),
+            ("CircularPad2d", [2, -3, -1, 1], {}),
+            ("ZeroPad2d", [-2, -1, 0, -1], {}),
+            ("ConstantPad2d", [2, -2, -1, 1], {"value": 1.5}),
+            ("ReplicationPad2d", [-1, 2, 1, -3], {}),
+        ],
+    )
+    def test_negative_padding_cuts_off_pixels_that_are_seen(
+        self, name: str, padding: list[int], more: dict[str, Any]
+    ) -> None:
+        film, _ = filmed(name, (1, 5, 5), padding=padding, **more)
+        ground = film.still
+        place = torch.arange(1.0, 26).reshape(1, 1, 5, 5)
+        kept = functional.pad(place, [min(0, side) for side in padding])
+        cut = [str(n) for row, line in enumerate(walking.numbers(5, 5)) for column, n in enumerate(line)
+               if 5 * row + column + 1 not in kept]  # fmt: skip
+        assert [text for row in written(ground, "beyond") for text in row] == cut
+        grid = torch.tensor(walking.numbers(5, 5), dtype=torch.float64)[None, None]
+        expected = layer_of(name, padding=padding, **more)(grid)[0, 0].tolist()
+        assert [[float(text) for text in row] for row in written(ground, "cell", "pad")] == expected
+        styles = {(w.x, w.y): w.style for w in ground.shapes if isinstance(w, Words)}
+        cells = [s for s in ground.shapes if isinstance(s, Box) and s.width == sliding.CELL]
+        for box in (b for b in cells if b.style == "beyond"):
+            inks = {style for (x, y), style in styles.items() if box.x < x < box.x + box.width
+                    and box.y < y < box.y + box.height}  # fmt: skip
+            assert inks == {"muted"}
+        (edge,) = [s for s in ground.shapes if isinstance(s, Box) and s.style == "edge"]
+        inside = [b for b in cells if edge.x <= b.x < edge.x + edge.width and edge.y <= b.y < edge.y + edge.height]
+        assert len(inside) == 25
+        texts = [s.text for s in ground.shapes if isinstance(s, Words)]
+        assert "cut off by negative padding" in texts
+
+    def test_the_frame_keeps_clear_of_the_arrow_and_the_caption(self) -> None:
+        for padding in (-1, [2, -2, -1, 1], [-4, 0, 0, -4]):
+            film, _ = filmed("ZeroPad2d", (1, 5, 5), padding=padding)
+            scene = film.frame(0)
+            (edge,) = [s for s in scene.shapes if isinstance(s, Box) and s.style == "edge"]
+            caption = next(s for s in scene.shapes if isinstance(s, Words) and s.text.startswith("step 1"))
+            assert caption.bounds[1] > edge.y + edge.height
+            for line in (s for s in scene.shapes if isinstance(s, Line) and s.style == "flow"):
+                assert line.bounds[0] > edge.x + edge.width
+
+    @pytest.mark.parametrize(
+        ("name", "params", "rounded"),
+        [
+            ("AvgPool2d", {"kernel_size": 3}, True),
+            ("AvgPool2d", {"kernel_size": 2, "divisor_override": 2}, False),
+            ("LPPool2d", {"norm_type": 2, "kernel_size": 3}, True),
+            ("LPPool2d", {"norm_type": 3, "kernel_size": 1}, False),
+            ("MaxPool2d", {"kernel_size": 3}, False),
+            ("ConstantPad2d", {"padding": 1, "value": 0.25}, True),
+            ("ConstantPad2d", {"padding": 1, "value": 0.1}, False),
+            ("Unfold", {"kernel_size": 3}, False),
+        ],
+    )
+    def test_the_legend_says_where_numbers_are_rounded(self, name: str, params: dict[str, Any], rounded: bool) -> None:
+        film, _ = filmed(name, (1, 7, 7), **params)
+        texts = [s.text for s in film.still.shapes if isinstance(s, Words)]
+        assert ("the output, rounded" in texts) == rounded
+        assert ("the output" in texts) != rounded
+
+    def test_a_number_rounded_to_a_whole_one_shows_it(self) -> None:
+        film, _ = filmed("LPPool2d", (1, 7, 7), norm_type=2, kernel_size=3, ceil_mode=True)
+        grid = torch.tensor(walking.numbers(7, 7), dtype=torch.float64)[None, None]
+        truth = layer_of("LPPool2d", norm_type=2, kernel_size=3, ceil_mode=True)(grid)[0, 0]
+        found = [text for row in written(film.frame(film.steps - 1), "done", "now") for text in row]
+        for text, value in zip(found, truth.flatten().tolist(), strict=True):
+            assert ("." in text) == (abs(value - round(value)) > 1e-9)
+
+    def test_parameters_are_told_in_words(self) -> None:
+        def told(name: str, **params: Any) -> list[str]:
+            film, _ = filmed(name, (1, *(6,) * int(name[-2])), **params)
+            return [s.text for s in film.still.shapes if isinstance(s, Words)]
+
+        assert "padding left 2, right -2, top -1, bottom 1" in told("ZeroPad2d", padding=[2, -2, -1, 1])
+        assert "padding left 1, right 0" in told("ReflectionPad1d", padding=[1, 0])
+        assert "padding left 1, right 2, top 3, bottom 0, front 1, back 1" in told(
+            "ReplicationPad3d", padding=[1, 2, 3, 0, 1, 1]
+        )
+        assert "padding -1" in told("ZeroPad2d", padding=-1)
+        texts = told("AvgPool2d", kernel_size=2, padding=1, count_include_pad=False)
+        assert {"kernel 2×2, padding 1, mean without padding", "padding: not counted in the mean"} <= {*texts}
 
     def test_a_sequence_is_a_row(self) -> None:
         film, tour = filmed("Conv1d", (1, 9), kernel_size=3, stride=2, padding=1, padding_mode="reflect")
@@ -373,9 +461,24 @@ class TestCommand:
     def test_other_files(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["layers", "Conv2d", "--picture", "a.html"]) == 2
         assert capsys.readouterr().err.splitlines()[0] == "error: --picture: a.html must end in .svg, .gif or .png"
-        gone = tmp_path / "no" / "a.svg"
-        assert main(["layers", "Conv2d", "--picture", str(gone)]) == 2
-        assert f"error: --picture: {gone} cannot be written: No such file or directory" in capsys.readouterr().err
+        (tmp_path / "d.svg").mkdir()
+        assert main(["layers", "Conv2d", "--picture", str(tmp_path / "d.svg")]) == 2
+        assert capsys.readouterr().err.splitlines()[-2] == "  hint: choose another place"
+
+    @pytest.mark.parametrize("words", [["layers", "Conv2d"], ["check", "model=mlp"]])
+    def test_a_folder_that_is_not_there_is_refused_before_anything_is_told(
+        self, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "file").touch()
+        for folder in (tmp_path / "no", tmp_path / "file", tmp_path / ("n" * 300)):
+            gone = folder / "a.svg"
+            assert main([*words, "--picture", str(gone)]) == 2
+            out, err = capsys.readouterr()
+            assert out == ""
+            assert err.splitlines()[:2] == [
+                f"error: --picture: {gone} cannot be written: there is no folder {folder}",
+                "  hint: choose a folder that is there, or make it",
+            ]
 
     @pytest.mark.parametrize("name", [n for n in LAYERS.entries if re.match(r"Conv|\w+Pool\dd|Unfold|\w+Pad\dd", n)])
     def test_every_type_has_an_example_or_says_why_not(self, name: str, tmp_path: Path) -> None:

@@ -222,6 +222,11 @@ class TestChanges:
         shown = [row.changed["optimizer.lr"] for row in ranking.rows]
         assert shown == ["0.001", "0.001 #2", "null", "true", "[0.5, 1]", "{}", "", "学习率", " #2", ""]
 
+    def test_infinity_is_shown_as_a_sweep_calls_it(self, tmp_path: Path) -> None:
+        rates = {math.inf: "inf", -math.inf: "-inf", math.nan: "nan", 0.1: "0.1"}
+        runs = [single(tmp_path, str(i), {"optimizer.lr": rate}) for i, rate in enumerate(rates)]
+        assert [row.changed["optimizer.lr"] for row in report.rank(runs).rows] == list(rates.values())
+
     def test_different_values_are_never_shown_alike(self, tmp_path: Path) -> None:
         given = ["1 #2", "1", 1, "1 #3"]
         runs = [single(tmp_path, str(i), {"optimizer.lr": value}) for i, value in enumerate(given)]

@@ -151,6 +151,51 @@ class TestTheAnswer:
         assert "0.9000 (one run)" in told
         assert "Whether that is more than chance cannot be told" in told
 
+    def test_runs_without_a_number_are_told_with_the_best(self, tmp_path: Path) -> None:
+        nan = float("nan")
+        told = self.told(tmp_path / "one", {"relu": [nan, 0.95, nan], "tanh": [0.80, 0.81, 0.82]})
+        assert "val accuracy 0.9500 (one run of 3; the others have no number)." in told
+        told = self.told(tmp_path / "two", {"relu": [nan, 0.95, 0.93], "tanh": [0.80, 0.81, 0.82]})
+        sd = statistics.stdev([0.95, 0.93])
+        over = "(mean ± standard deviation over 2 of 3 seeds; the other has no number)"
+        assert f"val accuracy 0.9400 ± {sd:.4f} {over}." in told
+        assert "all completed, 2 without a number" in self.notes(tmp_path / "one")
+        assert "all completed, 1 without a number" in self.notes(tmp_path / "two")
+
+    def test_means_of_the_model_are_called_that(self, tmp_path: Path) -> None:
+        fake_sweep(tmp_path / "whole", {"a": ["1", "2"], "b": ["1", "2"]})
+        plain = report(tmp_path / "whole").read_text(encoding="utf-8")
+        assert "The mean of every value over all values of the other choices" in plain
+        assert "not plain averages" not in plain
+        shutil.rmtree(tmp_path / "whole" / "0_job")
+        fitted = report(tmp_path / "whole").read_text(encoding="utf-8")
+        assert "The mean that the fitted model gives every value over all values of the other choices" in fitted
+        assert "so the means below are those of the fitted model, not plain averages." in fitted
+
+    def test_jobs_that_never_began_are_told(self, tmp_path: Path) -> None:
+        root = tmp_path / "halted"
+        for i, status in enumerate(["completed"] * 4 + ["interrupted"] * 2):
+            place = {"number": i, "jobs": 12}
+            fake_run(root / f"{i}_job", i, {"x": str(i % 2), "seed": str(i // 2)}, status=status, sweep=place)
+        write_json(root / "sweep.json", {"status": "interrupted"})
+        text = report(root).read_text(encoding="utf-8")
+        assert "2 interrupted, 6 of 12 jobs have no record" in self.notes(root)
+        told = f"6 of the 12 jobs of halted have not begun, or have no record: cnnexp resume {root} goes on with it."
+        assert text.count(told) == 1
+        assert (root / "report.md").read_text(encoding="utf-8").replace("\\", "").count(told) == 1
+
+    def test_a_sweep_of_which_one_job_began_is_told_too(self, tmp_path: Path) -> None:
+        run = fake_run(tmp_path / "halted" / "0_job", sweep={"number": 0, "jobs": 3})
+        write_json(tmp_path / "halted" / "sweep.json", {"status": "interrupted"})
+        told = "2 of the 3 jobs of halted have not begun, or have no record: cnnexp resume "
+        assert told in report(tmp_path / "halted").read_text(encoding="utf-8")
+        assert told not in report(run).read_text(encoding="utf-8")
+
+    @staticmethod
+    def notes(folder: Path) -> list[str]:
+        """What stands beside the large numbers on top."""
+        return re.findall(r'<span class="note">(.*?)</span>', (folder / "report.html").read_text(encoding="utf-8"))
+
 
 class TestSamples:
     @pytest.mark.parametrize("lines", [1, 2])
@@ -447,6 +492,29 @@ class TestOddFolders:
         fake_run(root / "broken")
         (root / "broken" / "run.json").write_text("{")
         assert "broken/run.json" in report(root).read_text(encoding="utf-8")
+        told = (root / "report.md").read_text(encoding="utf-8")
+        assert "1 record cannot be read and is left out: broken/run.json." in told
+
+    @pytest.mark.parametrize("reached", ["nan", "inf", None])
+    def test_a_run_whose_metrics_are_no_numbers(self, tmp_path: Path, reached: Any) -> None:
+        best, metrics = {"epoch": 1, "val_accuracy": reached}, {"test_accuracy": reached, "test_loss": 0.25}
+        text = report(fake_run(tmp_path / "run", best=best, metrics=metrics)).read_text(encoding="utf-8")
+        shown = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+        assert shown.count(">no number<") == 2
+        assert f">{reached}<" not in shown
+        assert "at the best epoch, 1 (counted from 0)" in shown
+
+    @pytest.mark.parametrize("epochs", [1, 2])
+    def test_the_axis_of_a_single_epoch_has_no_other_one(self, tmp_path: Path, browser: Browser, epochs: int) -> None:
+        for name, of in (("run", [0]), ("sweep", [0, 1])):
+            for i in of:
+                fake_run(tmp_path / name / f"{i}_job", i, {"x": str(i)}, epochs=epochs)
+            with opened(browser, report(tmp_path / name)) as it:
+                it.wait_for_figures()
+                plot = ".overlaid" if name == "sweep" else "#curves .plot"
+                ticks = it.page.locator(plot).first.locator(".xtick text").all_text_contents()
+                assert ticks == [str(epoch) for epoch in range(epochs)]
+                assert it.page.locator(plot).first.locator(".xtitle").text_content() == "epoch, from 0"
 
     @pytest.mark.parametrize(
         "config", [f"a: {'[' * n}{']' * n}" for n in (900, 2000, 50_000)] + ["a: &a [*a]", "a: [{? [b] : 1}]"]

@@ -291,6 +291,16 @@ def test_a_run_without_a_checkpoint_is_refused(run: Path, capsys: pytest.Capture
     assert not (run / "show").exists()
 
 
+def test_the_checkpoint_that_was_read_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run / "checkpoints"
+    whole = (folder / "best.ckpt").read_bytes()
+    (folder / "best.previous.ckpt").write_bytes(whole)
+    (folder / "best.ckpt").write_bytes(whole[:500])
+
+    assert main(["show", str(run), "logger.type=none"]) == 0
+    assert "weights of checkpoints/best.previous.ckpt" in capsys.readouterr().out
+
+
 def test_a_run_with_damaged_checkpoints_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in (run / "checkpoints").glob("*.ckpt"):
         file.write_bytes(b"damaged")

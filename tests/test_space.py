@@ -131,12 +131,98 @@ def test_hydras_own_place_for_a_grid_is_read(tmp_path: Path) -> None:
     assert [tuple(c.values()) for c in changes(found)] == list(itertools.product("12", "012"))
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "model.stride: '1,'",
+            "sweep.grid: 'model.stride=1,' cannot be read: a value is missing behind the last comma",
+        ),
+        ("seed: '1]'", "sweep.grid: 'seed=1]' cannot be read: extraneous input ']'"),
+        ("seed: a=b", "sweep.grid: 'seed=a=b' cannot be read: mismatched input '='"),
+        (
+            "seed: glob(*)",
+            "sweep.grid: 'seed=glob(*)' sweeps nothing: glob lists the files of a group, and seed is none\n"
+            "  hint: write its values out: seed=a,b",
+        ),
+    ],
+)
+def test_a_mistake_in_the_grid_of_a_study_is_told_in_its_line(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mine.yaml").write_text(f"name: mine\ngrid:\n  optimizer.lr: [1, 2]\n  {line}\n")
+    place = f"{tmp_path}/sweep/mine.yaml:4:3"
+    text = told(Composer(config_dir=str(tmp_path)), ["sweep=mine"])
+    assert text == f"error: {place} {said}\n1 problem; nothing was run"
+
+
+def test_a_single_value_may_take_the_place_of_those_of_a_study(tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mine.yaml").write_text("name: mine\ngrid:\n  model: [mlp, net]\n")
+    composer = Composer(config_dir=str(tmp_path))
+    assert changes(space(composer, ["sweep=mine", "model=net", "seed=1,2"])) == [{"seed": "1"}, {"seed": "2"}]
+    assert told(composer, ["sweep=mine", "model=net"]) == (
+        "error: override 'model=net': nothing is swept: this single value took the place of what sweep.grid gives "
+        "model\n"
+        "  hint: leave it out, or give model several values\n"
+        "1 problem; nothing was run"
+    )
+
+
 REFUSED = [
     (
         ["model=net"],
         "error: nothing is swept: --multirun wants several values for a key\n"
         "  hint: for example --multirun model.activation=relu,sigmoid\n"
         "1 problem; nothing was run",
+    ),
+    (
+        ["optimizer.lr=0.1,0.2", "optimizer.lr=0.3", "optimizer.lr=0.4"],
+        "error: override 'optimizer.lr=0.4': nothing is swept: this single value took the place of "
+        "optimizer.lr=0.1,0.2\n"
+        "  hint: leave it out, or give optimizer.lr several values\n"
+        "1 problem; nothing was run",
+    ),
+    (
+        ["seed=glob(*)"],
+        "error: override 'seed=glob(*)': sweeps nothing: glob lists the files of a group, and seed is none\n"
+        "  hint: write its values out: seed=a,b\n"
+        "1 problem; nothing was run",
+    ),
+    (
+        ["optimizer=glob(zz*)"],
+        "error: override 'optimizer=glob(zz*)': sweeps nothing: no file of the group optimizer has such a name\n"
+        "  hint: there are adam, adamw, rmsprop, sgd\n"
+        "1 problem; nothing was run",
+    ),
+    (
+        ["seed=range(1,1)"],
+        "error: override 'seed=range(1,1)': has no value\n"
+        "  hint: write its values out: seed=1,2\n"
+        "1 problem; nothing was run",
+    ),
+    *(
+        (
+            [text],
+            f"error: override '{text}': cannot be read: a value is missing {place}\n"
+            "  hint: values follow each other without a space: optimizer.lr=1,2; "
+            "for a single one leave the comma out\n"
+            "1 problem; nothing was run",
+        )
+        for text, place in {
+            "optimizer.lr=0.1,": "behind the last comma",
+            "optimizer.lr=,0.1": "before the first comma",
+            "optimizer.lr=0.1,,0.2": "between commas",
+            "optimizer.lr={a:[1,2]},'x,y',": "behind the last comma",
+        }.items()
+    ),
+    (
+        ["sweep.exclude={seed:1}"],
+        "error: override 'sweep.exclude={seed:1}': sweep.exclude must be a list of mappings, not a mapping\n"
+        "1 problem; nothing was run",
+    ),
+    (
+        ["sweep.grid=[1,2]"],
+        "error: override 'sweep.grid=[1,2]': sweep.grid must be a mapping, not [1, 2]\n1 problem; nothing was run",
     ),
     (
         ["seed=1,2", "+sweep.x=3"],

@@ -58,7 +58,8 @@ def remaining(work: Path) -> list[psutil.Process]:
 
 def test_what_a_job_does_to_itself_is_recorded_and_harms_no_other(work: Path) -> None:
     told = cnnexp(
-        work, "--multirun", *FAST, "model.kind=nothing,raises,exits,kills,hoards,prints", "sweep.memory_limit=1GiB",
+        work, "--multirun", *FAST, "model.kind=nothing,raises,exits,kills,hoards,prints,interrupts",
+        "sweep.memory_limit=1GiB",
         real=True,
     )  # fmt: skip
     assert told.code == 1
@@ -74,11 +75,12 @@ def test_what_a_job_does_to_itself_is_recorded_and_harms_no_other(work: Path) ->
         "raises": ("failed", "the run failed: RuntimeError: as it was told"),
         "exits": ("failed", "the run's code called sys.exit(3)"),
         "kills": ("failed", "killed by SIGKILL: by hand, or by the system for want of memory (2 times)"),
+        "interrupts": ("failed", "interrupted by SIGINT: by hand, or by its own code"),
     }
     errors = [line for line in told.err.splitlines() if line.startswith("error: ")]
     logs = [line.rpartition("log: ")[2] for line in errors]
     assert [re.sub(r":.*", "", line.removeprefix("error: ")) for line in errors] == [
-        "1 kind=raises", "2 kind=exits", "3 kind=kills", "4 kind=hoards",
+        "1 kind=raises", "2 kind=exits", "3 kind=kills", "4 kind=hoards", "6 kind=interrupts",
     ]  # fmt: skip
     assert all((work / log).is_file() for log in logs)
     assert "RuntimeError: as it was told" in (work / logs[0]).read_text()
@@ -159,16 +161,17 @@ def test_what_this_machine_cannot_run_is_refused_as_a_whole_or_left_out(work: Pa
 
 
 def test_points_that_do_not_fit_are_left_out_where_that_is_asked_for(work: Path) -> None:
-    words = ["--multirun", *FAST, "+model.layers.2.bias=true,maybe", "trainer.max_epochs=1"]
+    words = ["--multirun", *FAST, "+model.layers.2.bias=true,maybe", "trainer.max_epochs=1", "seed=1,2"]
     refused = cnnexp(work, *words)
     assert refused.code == 2
     assert not (work / "outputs").exists()
     told = cnnexp(work, *words, "sweep.skip_invalid=true")
     assert told.code == 0
-    assert "[model.layers.2.bias=maybe]" in told.err
-    assert "1 of 2 points" in told.err
-    assert outcomes(work) == {"true": ("completed", None)}
-    assert json.loads((sweep_folder(work) / "sweep.json").read_text())["dropped"] == ["model.layers.2.bias=maybe"]
+    dropped = ["model.layers.2.bias=maybe seed=1", "model.layers.2.bias=maybe seed=2"]
+    assert f"[{'; '.join(dropped)}]" in told.err
+    assert "2 of 4 points" in told.err
+    assert outcomes(work) == {"true 1": ("completed", None), "true 2": ("completed", None)}
+    assert json.loads((sweep_folder(work) / "sweep.json").read_text())["dropped"] == dropped
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -364,9 +367,34 @@ def test_a_second_signal_ends_all_at_once_and_is_recorded(work: Path) -> None:
     process.signal(signal.SIGINT)
     process.wait(0.3)
     process.signal(signal.SIGINT)
+    process.wait(0.01)
+    process.signal(signal.SIGINT)  # a third one must not disturb what the second one ends
     assert process.said().code == 130
     assert remaining(work) == []
     assert set(outcomes(work).values()) == {("interrupted", "killed with the sweep")}
+
+
+def test_ctrl_c_in_a_terminal_before_the_first_job_is_one_line(work: Path) -> None:
+    """It goes to all processes of the terminal, also to the fork server, which is in the midst of its imports."""
+    process = Command(work, "--multirun", *FAST, "seed=1,2", real=True)
+    while not any("forkserver" in " ".join(one.cmdline()) for one in alive(work)):
+        assert process.wait(0.02) is None
+    process.wait(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    told = process.said()
+    assert (told.code, told.out, told.err) == (130, "", "error: interrupted by Ctrl-C\n")
+    assert remaining(work) == []
+
+
+def test_what_this_machine_lacks_is_told_before_a_sweep_goes_on(work: Path) -> None:
+    assert cnnexp(work, "--multirun", *FAST, "model.kind=raises,nothing", "trainer.max_epochs=1").code == 1
+    (work / "trouble.py").unlink()
+    before = records(sweep_folder(work))
+    told = cnnexp(work, "resume", str(sweep_folder(work)))
+    assert told.code == 2
+    assert told.err.endswith("1 problem; nothing was run\n")
+    assert "'trouble'" in told.err
+    assert records(sweep_folder(work)) == before
 
 
 def test_a_stranger_stays_a_stranger_when_resumed(work: Path) -> None:
@@ -382,14 +410,14 @@ def test_a_stranger_stays_a_stranger_when_resumed(work: Path) -> None:
 
 
 def test_nobody_need_look(work: Path) -> None:
-    command = f"{sys.executable} -m cnnexp --multirun {' '.join(FAST)} seed=1,2 'trainer.max_epochs=1'"
+    command = f"{sys.executable} -m cnnexp --multirun {' '.join(FAST)} model.kind=nothing,raises 'trainer.max_epochs=1'"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(work)}
-    for name, ending in (("closed", ">&- 2>&-"), ("left", "2>&1 | head -1")):
+    for name, ending in (("closed", ">&- 2>&-"), ("left", "2>&1 | true; exit ${PIPESTATUS[0]}")):
         words = ["bash", "-c", f"{command} outputs={name} {ending}"]
-        subprocess.run(words, cwd=work, env=environment, check=False)
+        assert subprocess.run(words, cwd=work, env=environment, check=False).returncode == 1
         (folder,) = (work / name / "sweeps").glob("[!.]*")
-        assert {r["status"] for r in records(folder).values()} == {"completed"}
-        assert json.loads((folder / "sweep.json").read_text())["status"] == "completed"
+        assert [r["status"] for r in records(folder).values()] == ["completed", "failed"]
+        assert json.loads((folder / "sweep.json").read_text())["status"] == "failed"
 
 
 def test_a_job_whose_end_cannot_be_written_is_no_success(work: Path) -> None:

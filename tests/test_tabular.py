@@ -118,7 +118,28 @@ class TestMarkdown:
             probability(apart[0].p_adjusted),
             f"{apart[0].test}, n = {apart[0].n}",
         ]
-        assert f"{len(apart)} of 6 differences have a 95 % interval without 0" in page().text
+        # One row has one run, so that three of the six pairs have no interval.
+        assert f"{len(apart)} of 3 differences have a 95 % interval without 0; " in page().text
+        assert " 3 more cannot be tested." in page().text
+        alone = page(["x"], {("a",): [0.9, 0.92, 0.91], ("b",): [0.5, 0.53, 0.51]})
+        assert "1 of 1 difference has a 95 % interval without 0; 1 of them" in alone.text
+        assert "cannot be tested" not in alone.text
+
+    def test_where_nothing_can_be_tested_no_pair_is_counted(self) -> None:
+        told = page(["x"], {("a",): [0.9], ("b",): [0.5], ("c",): [0.4]})
+        assert "No difference can be tested. One run each: nothing can be said about noise." in told.text
+        assert "95 % interval without 0" not in told.text
+        mixed = page(["x"], {("a",): [0.9, 0.8], ("b",): [0.5], ("c",): [0.4]}).text
+        assert "No difference can be tested. One of them has one run: nothing can be said about noise. One run" in mixed
+
+    def test_broken_records_are_named(self) -> None:
+        analysis = analyse(table(["x"], {("a",): [0.9], ("b",): [0.5]}))
+        told = Page(to_markdown(analysis, unreadable=["a_b_/run.json"]))
+        assert "1 record cannot be read and is left out: a_b_/run.json." in told.text
+        names = [f"{i}/run.json" for i in range(7)]
+        told = Page(to_markdown(analysis, unreadable=names))
+        assert f"7 records cannot be read and are left out: {', '.join(names[:5])} and 2 more." in told.text
+        assert "cannot be read" not in to_markdown(analysis)
 
     def test_warnings_and_failures(self) -> None:
         told = page()
@@ -151,8 +172,8 @@ class TestMarkdown:
 
     def test_of_many_rows_not_all_are_compared(self) -> None:
         said = "Of more than 30 rows each is compared with the best and with the next one."
-        assert said in page(["x"], {(f"v{i}",): [i] for i in range(31)}).text
-        assert said not in page(["x"], {(f"v{i}",): [i] for i in range(30)}).text
+        assert said in page(["x"], {(f"v{i}",): [i, i + 0.1 * (i % 7)] for i in range(31)}).text
+        assert said not in page(["x"], {(f"v{i}",): [i, i + 0.1 * (i % 7)] for i in range(30)}).text
 
     @pytest.mark.parametrize(
         "value",

@@ -54,6 +54,9 @@ class _Parser(argparse.ArgumentParser):
     """argparse with one line for a mistake."""
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("the following arguments are required"):  # it names those that may be left out too
+            text = "resume needs the folder of a run or of a sweep"
+            raise ConfigError([Problem("bad-option", (), text, "cnnexp runs lists them")])
         raise ConfigError([Problem("bad-option", (), message, "cnnexp --help lists the options")])
 
 

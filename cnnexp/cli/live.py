@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -17,6 +18,23 @@ from rich.text import Text
 from cnnexp.sweeps.pool import End
 from cnnexp.sweeps.study import Job, Study
 from cnnexp.tables import PatientConsole
+
+_BAR = 20
+_GAP = 2
+_WAYS = [(True, True, True), (True, True, False), (False, True, True), (False, True, False), (True, False, False)]
+"""Whether a table has the names of the keys, bars and values, best first."""
+
+
+class _Row(NamedTuple):
+    """What the table says of a job; `short` is its title without the names of the keys."""
+
+    title: str
+    short: str
+    share: float
+    epoch: str
+    value: str
+    seconds: str
+    rest: str
 
 
 class Lines(AbstractContextManager["Lines"]):
@@ -109,23 +127,22 @@ class Board(Lines):
             self._live.refresh()
 
     def _draw(self) -> Group:
-        rows = Table.grid(padding=(0, 2))
-        for _ in range(6):
-            rows.add_column(no_wrap=True)
-        for job, began in self._running.values():
-            told = self._told.get(job.number, {})
-            share, epochs = told.get("share"), told.get("epochs")
-            epoch = f"epoch {told['epoch']}{f'/{epochs}' if epochs else ''}" if "epoch" in told else "starting"
-            seconds = time.monotonic() - began
-            rest = _time(self._rest(share, seconds)) + " left" if share else ""
-            bar = ProgressBar(total=1.0, completed=share or 0.0, width=20)
-            first = dict(sorted(told.get("values", {}).items())[:1])
-            rows.add_row(job.title, bar, epoch, _values(first), _time(seconds), rest)
+        rows = _table([self._row(job, began) for job, began in self._running.values()], self.console.width)
         waiting = self.total - self.done - self.failed - len(self._running)
         parts = [f"{self.done} completed", f"{len(self._running)} running", f"{waiting} waiting"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"about {_time(left)} left"] if (left := self._left(waiting)) else []
         return Group(rows, Text(" · ".join(parts), "bold"))
+
+    def _row(self, job: Job, began: float) -> _Row:
+        told = self._told.get(job.number, {})
+        share, epochs = told.get("share"), told.get("epochs")
+        epoch = f"epoch {told['epoch']}{f'/{epochs}' if epochs else ''}" if "epoch" in told else "starting"
+        seconds = time.monotonic() - began
+        rest = _time(self._rest(share, seconds)) + " left" if share else ""
+        first = dict(sorted(told.get("values", {}).items())[:1])
+        short = f"{job.number} {' '.join(job.changed.values())}"
+        return _Row(job.title, short, share or 0.0, epoch, _values(first), _time(seconds), rest)
 
     def _rest(self, share: float, seconds: float) -> float:
         """The seconds that a job has still to go: what the completed ones took tells more than its own beginning."""
@@ -139,6 +156,33 @@ class Board(Lines):
         mean = sum(self._worked) / len(self._worked)
         shares = [self._told.get(n, {}).get("share") or 0.0 for n in self._running]
         return mean * (waiting + sum(1 - share for share in shares)) / self.slots
+
+
+def _table(rows: Sequence[_Row], width: int) -> Table:
+    """The rows in a table of this width; a narrow one goes without values, names and bars, and then cuts titles."""
+
+    def widest(texts: Iterable[str]) -> int:
+        return max(map(cell_len, texts), default=0)
+
+    told = zip(*((row.epoch, row.seconds, row.rest) for row in rows), strict=True)
+    kept = sum(widest(texts) + _GAP for texts in told)
+    value = widest(row.value for row in rows) + _GAP
+    wanted = {True: widest(row.title for row in rows), False: widest(row.short for row in rows)}
+
+    def room(barred: bool, valued: bool) -> int:
+        return width - kept - barred * (_BAR + _GAP) - valued * value
+
+    named, barred, valued = next((way for way in _WAYS if wanted[way[0]] <= room(*way[1:])), (False, False, False))
+    table = Table.grid(padding=(0, _GAP))
+    for _ in range(4 + barred + valued):
+        table.add_column(no_wrap=True)
+    for row in rows:
+        title = Text(row.title if named else row.short)
+        title.truncate(max(room(barred, valued), 1), overflow="ellipsis")
+        drawn = [ProgressBar(total=1.0, completed=row.share, width=_BAR)] if barred else []
+        said = [row.epoch, *([row.value] if valued else []), row.seconds, row.rest]
+        table.add_row(title, *drawn, *map(Text, said))
+    return table
 
 
 def _values(values: Mapping[str, float]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ def wanted(arguments: argparse.Namespace, suffixes: tuple[str, ...]) -> Path | N
     """The file that a picture is asked for, or None.
 
     Raises:
-        ConfigError: there is no picture of this kind, or none for what else is asked for.
+        ConfigError: there is no picture of this kind, none for what else is asked for, or no folder for it.
     """
     name = getattr(arguments, "picture", None)
     if name is None:
@@ -36,6 +37,11 @@ def wanted(arguments: argparse.Namespace, suffixes: tuple[str, ...]) -> Path | N
     path = Path(name)
     if path.suffix.lower() not in suffixes:
         raise bad_option(f"--picture: {name} must end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
+    if not os.path.isdir(path.parent):  # Path.is_dir raises for what it may not look at
+        raise bad_option(
+            f"--picture: {path} cannot be written: there is no folder {path.parent}",
+            "choose a folder that is there, or make it",
+        )
     return path
 
 
@@ -90,7 +96,8 @@ def save(path: Path, content: str | bytes) -> None:
     try:
         files.write(path, content)
     except OSError as error:
-        raise bad_option(f"--picture: {path} cannot be written: {error.strerror or error}") from None
+        reason = error.strerror or error
+        raise bad_option(f"--picture: {path} cannot be written: {reason}", "choose another place") from None
     print(path, file=sys.stderr)
 
 

@@ -24,15 +24,17 @@ def report(arguments: argparse.Namespace) -> int:
         raise ConfigError([Problem("missing-extra", (), needed, "pip install 'cnnexp[report]'")])
     from cnnexp.report import tabular
     from cnnexp.report.analysis import analyse
+    from cnnexp.report.failures import unreadable
     from cnnexp.report.page import page
 
     analysis = analyse(runs)
     text = page(folder, runs, analysis).encode(
         errors="backslashreplace"
     )  # a folder's name may hold bytes that are no text
+    broken = unreadable(folder, runs)
     heading = folder.resolve().name or "Report"
     _written(output, lambda: files.write(output, text))
-    _written(output, lambda: tabular.write(output.parent, analysis, heading, output.stem))
+    _written(output, lambda: tabular.write(output.parent, analysis, heading, output.stem, broken))
     for ending in (output.suffix, ".csv", ".md"):
         print(output.with_suffix(ending))
     return 0

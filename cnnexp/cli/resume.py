@@ -22,7 +22,7 @@ def resume_run(folder: Path) -> int:
     from cnnexp.records import load
 
     if not (folder / "run.json").is_file():
-        raise ConfigError([_no_run(folder, f"'{folder}' holds no run: there is no run.json in it")])
+        raise ConfigError([_no_run(folder, f"'{folder}' holds no run: there is no run.json in it", _newest(folder))])
     try:
         recorded = load(folder)
     except RunError as error:
@@ -67,6 +67,18 @@ def outcome(folder: Path) -> str:
     return f"{reached}; recorded in {folder}" if reached else f"recorded in {folder}"
 
 
-def _no_run(folder: Path, text: str) -> Problem:
-    hint = f"begin a new one: cnnexp train --from {folder}/config.yaml" if (folder / "config.yaml").is_file() else None
-    return Problem("no-run", (), text, hint or "cnnexp runs lists the runs there are")
+def _newest(folder: Path) -> Path | None:
+    """The run or sweep inside a folder that was worked on last, or None; the jobs of a sweep are none of their own."""
+    for depth in ("*", "*/*"):
+        found = [file for name in ("run.json", "sweep.json") for file in folder.glob(f"{depth}/{name}")]
+        dated = [(file.stat().st_mtime, file.parent) for file in found if not file.parent.name.startswith(".")]
+        if dated:
+            return max(dated)[1]
+    return None
+
+
+def _no_run(folder: Path, text: str, inside: Path | None = None) -> Problem:
+    if (folder / "config.yaml").is_file():
+        return Problem("no-run", (), text, f"begin a new one: cnnexp train --from {folder}/config.yaml")
+    newest = f"; the newest in this folder: cnnexp resume {shlex.quote(str(inside))}" if inside else ""
+    return Problem("no-run", (), text, f"cnnexp runs lists the runs there are{newest}")

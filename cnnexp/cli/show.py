@@ -249,6 +249,7 @@ def _load_weights(model: Any, folder: Path) -> str:
     Raises:
         ConfigError: there is no checkpoint, or none that can be read.
     """
+    from cnnexp.training.checkpoints import taken
     from cnnexp.training.warm_start import warm_start
 
     problems: list[Problem] = []
@@ -261,7 +262,7 @@ def _load_weights(model: Any, folder: Path) -> str:
         except ConfigError as error:
             problems += error.problems
         else:
-            return f"checkpoints/{name}.ckpt"
+            return f"checkpoints/{taken(file).name}"
     hint = f"with freshly drawn weights: {_untrained(folder / 'config.yaml')}"
     text = problems[0].message.removeprefix("checkpoint: ") if problems else f"'{folder}' has no checkpoint yet"
     raise ConfigError([Problem("no-checkpoint", (), text, hint)])

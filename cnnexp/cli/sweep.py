@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cnnexp.cli.listing import print_json
 from cnnexp.errors import ConfigError, Interrupted, Problem, render
+from cnnexp.tables import say
 
 if TYPE_CHECKING:
     from cnnexp.config import Composer, Config
@@ -45,7 +46,7 @@ def sweep(verb: str, arguments: argparse.Namespace, composer: Composer, look: Ca
     whole = space(composer, arguments.overrides)
     made = processes.context(whole.settings.start_method)
     for number in whole.idle:
-        print(f"note: sweep.exclude[{number}] leaves out no point", file=sys.stderr)
+        say(f"note: sweep.exclude[{number}] leaves out no point")
     points = list(preflight.inspect(composer, whole))
     if arguments.untrusted:
         _trusted(points)
@@ -63,7 +64,7 @@ def sweep(verb: str, arguments: argparse.Namespace, composer: Composer, look: Ca
     dropped = [point.at.name for point in bad]
     if dropped:
         end = f"{len(dropped)} of {len(points)} points are left out"
-        print(render(preflight.problems(bad), end), file=sys.stderr)
+        say(render(preflight.problems(bad, len(points)), end))
     study = _study(arguments, whole.settings, good, dropped)
     from cnnexp.records.lock import hold
 
@@ -138,14 +139,14 @@ def _run(study: Study, settings: Settings, made: BaseContext) -> int:
 
     pending = study.pending()
     slots = prepare(study, settings)
-    text = f"{len(pending)} jobs, {len(slots)} at a time, into {study.path}"
-    print(text, file=sys.stderr)
+    jobs = "1 job" if len(pending) == 1 else f"{len(pending)} jobs, {len(slots)} at a time"
+    say(f"{jobs}, into {study.path}")
     try:
         with board(study, len(pending), len(slots)) as watcher:
             work(study, pending, slots, settings, made, watcher)
     except Interrupted as stop:
         _summary(study)
-        print(f"go on with: cnnexp resume {shlex.quote(str(study.path))}", file=sys.stderr)
+        say(f"go on with: cnnexp resume {shlex.quote(str(study.path))}")
         raise Interrupted(stop.signum, study.path) from None
     return _summary(study)
 
@@ -161,15 +162,17 @@ def _summary(study: Study) -> int:
     unfinished = study.pending()
     try:
         for ranking in found:
-            print(table(ranking), flush=True)
+            say(table(ranking), sys.stdout)
     finally:
         for job in unfinished:
             run, log = study.run(job), study.folder(job) / "log.txt"
             if run is not None and run.status == "failed":
-                print(f"error: {job.title}: {run.fields.get('error')}; log: {log}", file=sys.stderr)
+                say(f"error: {job.title}: {run.fields.get('error')}; log: {log}")
             elif study.fields["status"] != "interrupted":
-                print(f"error: {job.title}: how it ended could not be written; log: {log}", file=sys.stderr)
-        print(f"recorded in {study.path}", file=sys.stderr)
+                say(f"error: {job.title}: how it ended could not be written; log: {log}")
+        if waiting := sum(study.run(job) is None for job in unfinished):
+            say(f"{waiting} of {len(study.jobs)} jobs have not begun")
+        say(f"recorded in {study.path}")
     return 1 if unfinished else 0
 
 
@@ -195,7 +198,7 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     """
     from cnnexp.config import Composer
     from cnnexp.records.lock import hold
-    from cnnexp.sweeps import processes
+    from cnnexp.sweeps import preflight, processes
     from cnnexp.sweeps.resume import unchanged
     from cnnexp.sweeps.space import space
     from cnnexp.sweeps.study import Study
@@ -209,7 +212,7 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
     study = Study.open(folder.resolve())
     started_in = str(study.fields.get("working_directory", ""))
     if os.path.isdir(started_in) and not os.path.samefile(started_in, "."):
-        print(f"note: in {started_in}, where the sweep was started", file=sys.stderr)
+        say(f"note: in {started_in}, where the sweep was started")
         os.chdir(started_in)
     study.path = Path(os.path.relpath(study.path))
     with hold(study.path):
@@ -220,8 +223,12 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
             unchanged(study, composer, whole, distrusted)
         else:
             unchanged(study, composer, whole)
-        if not study.pending():
-            print(f"all {len(study.jobs)} jobs are completed; nothing to do", file=sys.stderr)
+        if not (pending := study.pending()):
+            say(f"all {len(study.jobs)} jobs are completed; nothing to do")
             return _summary(study)
+        left = [dict(job.changed) for job in pending]
+        again = replace(whole, points=tuple(at for at in whole.points if dict(at.changed) in left))
+        points = preflight.sound(list(preflight.inspect(composer, again)), skip_invalid=False)
+        preflight.sound(_ready(points, made), skip_invalid=False)
         study.update(status="running")
         return _run(study, whole.settings, made)

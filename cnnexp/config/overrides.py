@@ -27,9 +27,13 @@ def parse(texts: Sequence[str]) -> tuple[list[Override], list[Problem]]:
             parsed.append(parser.parse_override(text))
         except (HydraException, ValueError, RecursionError) as error:
             key, _, value = text.partition("=")
+            if missing := _missing(value):
+                hint = f"values follow each other without a space: {key}=1,2; for a single one leave the comma out"
+                problems.append(_problem(text, f"cannot be read: a value is missing {missing}", hint))
+                continue
             odd = any(value.count(quote) % 2 for quote in "\"'")
             hint = "close the quote" if odd else f"quote it for the shell and for Hydra: '{key}=\"{value}\"'"
-            problems.append(_problem(text, f"cannot be read: {reason(error)}", hint))
+            problems.append(_problem(text, f"cannot be read: {_said(error)}", hint))
     return parsed, problems
 
 
@@ -68,6 +72,23 @@ def _shape(text: str) -> Problem | None:
         dotted = re.sub(r"\[(\d+)\]", r".\1", text.partition("=")[0])
         return _problem(text, "the entry of a list is written with a dot", f"write {dotted}={value}")
     return None
+
+
+def _missing(value: str) -> str | None:
+    """Where a comma stands without a value, or None; quotes and brackets that stay open are at fault themselves."""
+    value, found = re.sub(r"\"[^\"]*\"|'[^']*'", "x", value), 1
+    while found:
+        value, found = re.subn(r"[\[{(][^\[\]{}()]*[\]})]", "x", value)
+    parts = [part.strip() for part in value.split(",")]
+    if set(value) & set("\"'[]{}()") or len(parts) == 1 or all(parts):
+        return None
+    return "behind the last comma" if not parts[-1] else "before the first comma" if not parts[0] else "between commas"
+
+
+def _said(error: BaseException) -> str:
+    """What the parser said, without its list of everything that might have stood there."""
+    text = re.sub(r" expecting \{.*", "", reason(error))
+    return "it ends too early" if text == "mismatched input '<EOF>'" else text
 
 
 def _undeletable(text: str) -> Problem:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 
@@ -42,6 +42,7 @@ class Factor:
         values: what each of them sets, as plain data.
         path: the key path in the config where it was written; empty for one of the command line.
         written: the override that it was written as, on the command line.
+        replaced: the several values of this key that it took the place of, as messages say them.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Factor:
     values: tuple[Any, ...]
     path: Path = ()
     written: str = ""
+    replaced: str = ""
 
     @property
     def where(self) -> str | None:
@@ -91,16 +93,24 @@ def factors(composer: Composer, overrides: Sequence[str], grid: Mapping[str, Any
         found |= {factor.key: factor} if factor else {}
     for text in overrides:
         if factor := reader.read([text], ()):
-            found[factor.key] = factor
+            found[factor.key] = replace(factor, replaced=_replaced(found.get(factor.key)))
     if problems:
         raise ConfigError(problems)
     return list(found.values())
+
+
+def _replaced(earlier: Factor | None) -> str:
+    """How messages call the values that a later override takes the place of; empty where they were not several."""
+    if earlier is None or not earlier.swept:
+        return earlier.replaced if earlier else ""
+    return f"what sweep.grid gives {earlier.key}" if earlier.path else earlier.written
 
 
 class _Reader:
     """Reads overrides with Hydra's parser, and gathers what is wrong with them."""
 
     def __init__(self, composer: Composer) -> None:
+        self._options = composer.loader.get_group_options
         self._parser = OverridesParser.create(config_loader=composer.loader)
         self.problems: list[Problem] = []
 
@@ -111,6 +121,9 @@ class _Reader:
         if len(self.problems) > told or not parsed:
             return None
         singles = [single for o in parsed for single in self._singles(o)]
+        if not singles:
+            self._tell("bad-override", texts[0], path, *self._empty(parsed[0]))
+            return None
         if len(singles) > _MOST:
             self._tell("too-many-jobs", texts[0], path, f"has more than {_MOST:,} values")
             return None
@@ -125,7 +138,8 @@ class _Reader:
             override = None
             self._tell("bad-override", text, path, f"cannot be read: {reason(error)}")
         for problem in problems:
-            self._tell(problem.code, text, path, problem.message, None if path else problem.hint)
+            said = problem.message.removesuffix(" expecting <EOF>")
+            self._tell(problem.code, text, path, said, None if path else problem.hint)
         if override is not None and override.is_interval_sweep():
             said = "interval(…) has no end of values; a grid wants single ones: 0.1,0.2 or range(1,5)"
             self._tell("bad-override", text, path, said)
@@ -136,6 +150,18 @@ class _Reader:
         """Add a problem: of an override, or of what a study says in its place."""
         told = f"sweep.grid: '{text}' {message}" if path else message
         self.problems.append(Problem(code, path, told, hint, None if path else f"override '{text}'"))
+
+    def _empty(self, override: Override) -> tuple[str, str]:
+        """Why an override sweeps no value at all, and the cure."""
+        key = override.key_or_group
+        if not isinstance(override.value(), Glob):
+            return "has no value", f"write its values out: {key}=1,2"
+        if not (known := self._options(key)):
+            return (
+                f"sweeps nothing: glob lists the files of a group, and {key} is none",
+                f"write its values out: {key}=a,b",
+            )
+        return f"sweeps nothing: no file of the group {key} has such a name", f"there are {', '.join(known)}"
 
     def _singles(self, override: Override) -> list[Override]:
         if not override.is_sweep_override():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -35,7 +35,7 @@ _PADS = {
     "reflect": "padding: mirrored at the edge pixel",
     "replicate": "padding: the edge pixel again",
     "circular": "padding: the other end follows",
-    "–": "padding: does not count",
+    "–": "padding: not counted in the mean",
 }
 
 
@@ -124,7 +124,7 @@ class _Stage:
 
     def film(self) -> Film:
         """The ground, and what happens on it."""
-        legend = list(_legend(self.tour, self.bottom + 62, max(self.right - _EDGE, 420.0)))
+        legend = list(_legend(self._meanings(), self.bottom + 62, max(self.right - _EDGE, 420.0)))
         every = [*self.heading, *legend]
         wide = max(self.right, *(shape.bounds[2] for shape in every)) + _EDGE
         tall = max(shape.bounds[3] for shape in legend) + 20
@@ -164,6 +164,8 @@ class _Stage:
         tour = self.tour
         for row in tour.rows:
             for column in tour.columns:
+                if fnmatchcase(tour.type, "*Pad?d") and not (tour.padded(row, column) or tour.inside(row, column)):
+                    continue  # a corner beside pixels that are cut off
                 yield from self._position(row, column, self._look(row, column), "muted")
         x, y = self.plane_at(0, 0)
         yield Box(x, y, tour.across.size * CELL, tour.down.size * CELL, "edge")
@@ -173,18 +175,20 @@ class _Stage:
                 yield from _cell(self.cell_at(i, j), "cell" if tour.spreads else "empty", text)
 
     def _look(self, row: int, column: int) -> str:
+        if not self.tour.padded(row, column):
+            return "beyond"  # as are the pixels that negative padding takes away
         if self.tour.inside(row, column):
             return "empty" if self.tour.spreads else "cell"
-        return "pad" if self.tour.padded(row, column) and not self.tour.spreads else "beyond"
+        return "beyond" if self.tour.spreads else "pad"
 
     def _position(self, row: int, column: int, style: str, ink: str, tip: str = "") -> Iterator[Drawing]:
         """A cell of the plane over which windows walk, with the number that stands there."""
         tour, text = self.tour, ""
-        if not tour.spreads and tour.padded(row, column):
+        if not tour.spreads and (tour.padded(row, column) or tour.inside(row, column)):
             source = tour.source(row, column)
             beyond = tour.across if tour.down.source(row) is not None else tour.down
             text = beyond.fill if source is None else str(self.grid[source[0]][source[1]])
-            ink = "ink" if ink == "muted" and tour.inside(row, column) else ink
+            ink = "ink" if ink == "muted" and self._look(row, column) == "cell" else ink
         yield from _cell(self.plane_at(row, column), style, text, ink, tip)
 
     def _window(self, i: int, j: int) -> Iterator[Drawing]:
@@ -219,6 +223,12 @@ class _Stage:
     def _result(self, i: int, j: int) -> str:
         found = walking.output(self.tour, self.grid, i, j)
         return f"col {i * self.tour.count[1] + j}" if found is None else _short(found)
+
+    def _meanings(self) -> Iterator[tuple[str, str]]:
+        tour = self.tour
+        windows = [] if tour.spreads else [(i, j) for i in range(tour.count[0]) for j in range(tour.count[1])]
+        found = [walking.output(tour, self.grid, *window) for window in windows]
+        return _meanings(tour, any(value is not None and _short(value) != _exact(value) for value in found))
 
     def _spreading(self) -> Iterator[Moment]:
         """Inputs spread over windows of outputs, which add up."""
@@ -271,7 +281,13 @@ def _cell(at: Point, style: str, text: str = "", ink: str = "ink", tip: str = ""
 
 
 def _short(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0") if abs(value) < 1000 else f"{value:.3g}"
+    """A number for a cell; one that is rounded to a whole number keeps its `.0`."""
+    short = f"{value:.1f}" if abs(value) < 1000 else f"{value:.3g}"
+    return _exact(value) if float(_exact(value)) == float(short) else short
+
+
+def _exact(value: float) -> str:
+    return f"{value:.10g}"  # less than a float has: its last digits are noise
 
 
 def _heading(layer: PlannedLayer, tour: Tour, steps: int) -> Iterator[Words]:
@@ -305,10 +321,10 @@ def _notes(layer: PlannedLayer, tour: Tour, steps: int) -> Iterator[str]:
         yield f"There are {times(tour.count)} windows; some rows in the middle are passed over."
 
 
-def _legend(tour: Tour, y: float, room: float) -> Iterator[Drawing]:
+def _legend(meanings: Iterable[tuple[str, str]], y: float, room: float) -> Iterator[Drawing]:
     """What the colours and edges mean, for what there is in this picture."""
     x = _EDGE
-    for style, text in _meanings(tour):
+    for style, text in meanings:
         wide = lettering.width(text, 10) + 34
         if x > _EDGE and x + wide > room + _EDGE:
             x, y = _EDGE, y + 18
@@ -318,10 +334,10 @@ def _legend(tour: Tour, y: float, room: float) -> Iterator[Drawing]:
         x += wide
 
 
-def _meanings(tour: Tour) -> Iterator[tuple[str, str]]:
+def _meanings(tour: Tour, rounded: bool) -> Iterator[tuple[str, str]]:
     yield "window", "the window"
     yield "window-cell", "outputs that it reaches" if tour.spreads else "inputs that it takes"
-    yield "now", "the input" if tour.spreads else "the output"
+    yield "now", "the input" if tour.spreads else "the output, rounded" if rounded else "the output"
     both = (tour.down, tour.across)
     if any(window.step > 1 and len(window) > 1 for walk in both for window in walk.windows[:1]):
         yield "cell", "inside the window: passed over by dilation"
@@ -337,3 +353,5 @@ def _meanings(tour: Tour) -> Iterator[tuple[str, str]]:
             yield "source", "where the value in the padding comes from"
     if any(walk.windows[-1][-1] >= walk.size + max(0, walk.outside[1]) for walk in both):
         yield "beyond", "beyond the end: cut off"
+    if any(min(walk.outside) < 0 for walk in both):
+        yield "beyond", "cut off by negative padding"

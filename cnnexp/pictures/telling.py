@@ -29,6 +29,7 @@ _BY_NAME = {
 }
 _BY_MODULE = {"activation": "activation", "flatten": "reshape", "fold": "reshape", "channelshuffle": "reshape"}
 _RESHAPING = ("Slice", "Permute", "Flatten", "Unflatten")
+_SIDES = ("left", "right", "top", "bottom", "front", "back")
 _QUIET = {"out_channels", "out_features", "inplace", "return_indices"}
 
 
@@ -58,7 +59,11 @@ def parameters(layer: PlannedLayer) -> list[str]:
         default = known is not None and not known.required and known.default == value
         if name in sizes or name in _QUIET or default or value is None:
             continue
-        found.append(_parameter(name, value, len(layer.input_shape) - 1))
+        if name == "padding" and fnmatchcase(layer.component.name, "*Pad?d") and not isinstance(value, int):
+            sides = [f"{side} {size}" for side, size in zip(_SIDES, value, strict=False)]
+            found += [f"padding {sides[0]}", *sides[1:]]
+        else:
+            found.append(_parameter(name, value, len(layer.input_shape) - 1))
     return found
 
 
@@ -68,6 +73,8 @@ def _parameter(name: str, value: Any, dimensions: int) -> str:
         return f"kernel {times(sizes)}"
     if name == "padding_mode":
         return f"{value} padding"
+    if name == "count_include_pad":
+        return "mean with padding" if value else "mean without padding"
     if isinstance(value, bool):
         return name.replace("_", " ") if value else f"no {name.replace('_', ' ')}"
     if isinstance(value, (list, tuple)) and all(isinstance(v, int) for v in value):

@@ -77,7 +77,7 @@ class Tour:
 
 def _span(walk: Walk) -> range:
     first = min([-walk.outside[0], *(w[0] for w in walk.windows), 0])
-    return range(first, max([walk.size + walk.outside[1], *(w[-1] + 1 for w in walk.windows)]))
+    return range(first, max([walk.size, walk.size + walk.outside[1], *(w[-1] + 1 for w in walk.windows)]))
 
 
 def tour(layer: PlannedLayer) -> Tour | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from cnnexp.records import Run
@@ -15,6 +17,7 @@ from cnnexp.report.model import model
 from cnnexp.report.observations import Observation, figures, observe
 from cnnexp.report.pairs import Pair, order, pairs
 from cnnexp.report.pareto import Pareto, fronts
+from cnnexp.report.planned import Sweep, sweeps
 from cnnexp.report.ranking import Figure, Ranking, rankings
 
 __all__ = [
@@ -35,6 +38,11 @@ __all__ = [
 ]
 
 
+_ADJUSTED = (
+    "Runs or seeds are missing here and there, so the means below are those of the fitted model, not plain averages."
+)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A ranking, and what can be said about its differences.
@@ -47,8 +55,9 @@ class Comparison:
         best: the index of the best row; None where no row has a number.
         observations: the runs that the numbers come from, one for each seed of a row.
         factors: what was changed to at least two values.
-        method: what the intervals and tests of effects and interactions rest on, in a sentence or two; empty where
-            there are none.
+        method: what the means, intervals and tests of effects and interactions rest on, in a sentence or two; often
+            empty where there are none.
+        adjusted: whether a mean of an effect or interaction is not the plain mean of its runs.
         effects: the main effect of each factor, in the order of `factors`.
         interactions: of every two factors whose levels have means.
         pairs: differences between rows that have numbers: all of them up to 30 rows; of more, each row against the
@@ -66,6 +75,7 @@ class Comparison:
     observations: tuple[Observation, ...]
     factors: tuple[Factor, ...]
     method: str
+    adjusted: bool
     effects: tuple[Effect, ...]
     interactions: tuple[Interaction, ...]
     pairs: tuple[Pair, ...]
@@ -98,10 +108,15 @@ def analyse(runs: Sequence[Run], metric: str | None = None) -> Analysis:
         metric: what to compare, such as `test_accuracy`; None for what was monitored. Rows stay in the order of what
             was monitored.
     """
-    return Analysis(tuple(_compared(ranking, metric or ranking.metric) for ranking in rankings(runs)))
+    begun = sweeps(runs)  # what is missing of a sweep is told once
+    return Analysis(
+        tuple(
+            _compared(ranking, metric or ranking.metric, () if i else begun) for i, ranking in enumerate(rankings(runs))
+        )
+    )
 
 
-def _compared(ranking: Ranking, metric: str | None) -> Comparison:
+def _compared(ranking: Ranking, metric: str | None, begun: Sequence[Sweep]) -> Comparison:
     observations = observe(ranking, metric)
     mode = _mode(ranking, metric)
     values = figures(observations, len(ranking.rows))
@@ -109,6 +124,9 @@ def _compared(ranking: Ranking, metric: str | None) -> Comparison:
     found = factors(ranking)
     additive = model([f for f in found if not f.is_scale], observations) if observations else None
     told = effects(found, additive, observations, mode)
+    together = interactions(told, additive) if additive else []
+    adjusted = _adjusted(told, together, observations)
+    method = additive.method if additive and any(effect.levels for effect in told) else ""
     different = pairs(ranking, best_first, observations)
     return Comparison(
         ranking=ranking,
@@ -118,14 +136,39 @@ def _compared(ranking: Ranking, metric: str | None) -> Comparison:
         best=best_first[0] if best_first else None,
         observations=observations,
         factors=found,
-        method=additive.method if additive and any(effect.levels for effect in told) else "",
+        method=" ".join(filter(None, (method, _ADJUSTED if adjusted else ""))),
+        adjusted=adjusted,
         effects=tuple(told),
-        interactions=tuple(interactions(told, additive) if additive else ()),
+        interactions=tuple(together),
         pairs=different,
         pareto=fronts(ranking.rows, values, mode),
-        warnings=cautions(ranking, metric, best_first, observations, different, additive),
+        warnings=cautions(ranking, metric, best_first, observations, different, additive, begun),
         failures=failures(ranking),
     )
+
+
+def _adjusted(told: Sequence[Effect], together: Sequence[Interaction], observations: Sequence[Observation]) -> bool:
+    """Whether a mean of the model is another number than the plain mean of its runs."""
+    shown: list[tuple[float | None, float | None]] = []
+    for effect in told:
+        plain = _plain(effect.factor.of_rows, observations) if effect.levels else {}
+        shown += [(level.mean, plain.get(level.value)) for level in effect.levels]
+    for one in together:
+        plain = _plain(list(zip(one.a.of_rows, one.b.of_rows, strict=True)), observations)
+        shown += [(cell.mean, plain.get((cell.a, cell.b))) for cell in one.cells]
+    near = 1e-9 * max((abs(o.value) for o in observations), default=0.0)  # a mean of 0 is hardly ever hit exactly
+    return any(
+        mean is not None and own is not None and not math.isclose(mean, own, rel_tol=1e-9, abs_tol=near)
+        for mean, own in shown
+    )
+
+
+def _plain(of_rows: Sequence[Hashable], observations: Sequence[Observation]) -> dict[Hashable, float]:
+    """The mean of the runs of the rows that have the same value, by that value."""
+    reached: dict[Hashable, list[float]] = {}
+    for o in observations:
+        reached.setdefault(of_rows[o.row], []).append(o.value)
+    return {value: statistics.mean(of) for value, of in reached.items()}
 
 
 def _mode(ranking: Ranking, metric: str | None) -> str:

@@ -10,8 +10,9 @@ from cnnexp.records import Run
 from cnnexp.report.conditions import code_of, data_of, device_of, versions_of
 from cnnexp.report.failures import title
 from cnnexp.report.model import Model
-from cnnexp.report.observations import Observation
+from cnnexp.report.observations import Observation, without_number
 from cnnexp.report.pairs import Pair
+from cnnexp.report.planned import Sweep, sweeps
 from cnnexp.report.ranking import Ranking, counted
 
 _NAMED = 5
@@ -39,6 +40,7 @@ def cautions(
     observations: Sequence[Observation],
     pairs: Sequence[Pair],
     model: Model | None,
+    begun: Sequence[Sweep],
 ) -> tuple[Caution, ...]:
     """What to know about a comparison, the most serious first.
 
@@ -49,12 +51,14 @@ def cautions(
         observations: the runs that count.
         pairs: the differences between rows.
         model: the additive model of the effects, where there is one.
+        begun: the sweeps whose missing jobs are told here, and in no other comparison of the same runs.
     """
     return (
         *_conditions([o.run for o in observations]),
         *_seeds(ranking, best_first, observations),
         *_noise(ranking, metric, best_first, observations, pairs),
         *_seed(model),
+        *(Caution("unfinished", sweep.told) for sweep in begun if sweep.missing),
         *_left_out(ranking, metric, observations),
         *_selection(ranking, metric, observations),
     )
@@ -155,11 +159,14 @@ def _left_out(ranking: Ranking, metric: str | None, observations: Sequence[Obser
     if ended:
         told = ", ".join(f"{count} {status}" for status, count in sorted(ended.items()))
         verb = "is" if ended.total() == 1 else "are"
-        yield Caution(
-            "unfinished", f"{ended.total()} of {len(runs)} runs did not complete and {verb} left out: {told}."
-        )
-    having = {o.run.path for o in observations}
-    without = [run.path.name for done in _completed(ranking) for run in counted(done) if run.path not in having]
+        text = f"{ended.total()} of {len(runs)} runs did not complete and {verb} left out: {told}."
+        cures = [sweep.cure for sweep in sweeps(run for run in runs if run.status != "completed")]
+        if cures:
+            text += (
+                f" {_names(cures)} {'goes' if len(cures) == 1 else 'go'} on with {'it' if verb == 'is' else 'them'}."
+            )
+        yield Caution("unfinished", text)
+    without = [run.path.name for run in without_number(ranking, observations)]
     if without and metric:
         yield Caution(
             "not-finite",

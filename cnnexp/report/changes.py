@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -209,6 +210,8 @@ def _shown(key: Key, value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON would say Infinity, which nobody has written
     text = json.dumps(value, ensure_ascii=False, default=str)
     if not isinstance(value, (list, Mapping)) or len(text) <= _SHORT:
         return text

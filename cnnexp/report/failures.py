@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,3 +61,9 @@ def title(changed: Mapping[str, str], run: Run | None = None) -> str:
     if isinstance(seed, int) and (values or not run):
         values.append(f"seed={seed}")
     return " ".join(values) or (run.path.name if run else "")
+
+
+def unreadable(folder: Path, runs: Sequence[Run]) -> tuple[str, ...]:
+    """The records below a folder that are none of some runs, because they cannot be read; by name."""
+    known = {run.path for run in runs}
+    return tuple(sorted(str(f.relative_to(folder)) for f in folder.rglob("run.json") if f.parent not in known))

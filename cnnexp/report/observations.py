@@ -43,6 +43,12 @@ def observe(ranking: Ranking, metric: str | None) -> tuple[Observation, ...]:
     return tuple(found)
 
 
+def without_number(ranking: Ranking, observations: Sequence[Observation]) -> list[Run]:
+    """The completed runs that would count and have no finite number, in the order of the rows."""
+    having = {o.run.path for o in observations}
+    return [run for row in ranking.rows for run in counted(row.runs) if run.path not in having]
+
+
 def figures(observations: Sequence[Observation], rows: int) -> tuple[Figure | None, ...]:
     """Mean and standard deviation of every row; None for a row without an observation."""
     found: list[Figure | None] = []

@@ -18,17 +18,27 @@ from cnnexp.report.pareto import COSTS, Pareto, cost
 from cnnexp.report.ranking import Figure, Row, monitored, seconds, tests
 from cnnexp.report.table import printable
 
+_NAMED = 5
 _PAIRS = 30
 _CELLS = 36
 
 
-def write(folder: Path, analysis: Analysis, heading: str = "Report", name: str = "report") -> None:
+def write(
+    folder: Path, analysis: Analysis, heading: str = "Report", name: str = "report", unreadable: Sequence[str] = ()
+) -> None:
     """Write `report.md` and `report.csv`, or of another name, each complete or not at all.
+
+    Arguments:
+        folder: where to.
+        analysis: what is told.
+        heading: the title of the page.
+        name: what the files are called.
+        unreadable: the names of records that are broken.
 
     Raises:
         OSError: the folder cannot be written to.
     """
-    for ending, text in (("md", to_markdown(analysis, heading)), ("csv", to_csv(analysis))):
+    for ending, text in (("md", to_markdown(analysis, heading, unreadable)), ("csv", to_csv(analysis))):
         # A folder's name may hold bytes that are no text.
         files.write(folder / f"{name}.{ending}", text.encode(errors="backslashreplace"))
 
@@ -65,14 +75,17 @@ def to_csv(analysis: Analysis) -> str:
     return text.getvalue()
 
 
-def to_markdown(analysis: Analysis, heading: str = "Report") -> str:
+def to_markdown(analysis: Analysis, heading: str = "Report", unreadable: Sequence[str] = ()) -> str:
     """Ranked tables, effects, differences, warnings and failures, as a page of Markdown.
 
     Arguments:
         analysis: what is told.
         heading: the title of the page.
+        unreadable: the names of records that are broken.
     """
     parts = [f"# {_text(heading)}"]
+    if unreadable:
+        parts.append(_text(_broken(unreadable)))
     if not analysis.comparisons:
         parts.append("There are no runs.")
     for comparison in analysis.comparisons:
@@ -108,6 +121,12 @@ def _comparison(comparison: Comparison) -> Iterable[str]:
     if sum(value is not None for value in comparison.values) > 1:
         yield from _section("### What it costs", [_bullets(_front(comparison, front) for front in comparison.pareto)])
     yield from _section("### What did not end well", [_failed(comparison)])
+
+
+def _broken(records: Sequence[str]) -> str:
+    told = "1 record cannot be read and is" if len(records) == 1 else f"{len(records)} records cannot be read and are"
+    more = f" and {len(records) - _NAMED} more" if len(records) > _NAMED else ""
+    return f"{told} left out: {', '.join(records[:_NAMED])}{more}."
 
 
 def _section(heading: str, parts: Iterable[str]) -> Iterable[str]:
@@ -173,11 +192,16 @@ def _pairs(comparison: Comparison) -> str:
     apart = [pair for pair in comparison.pairs if not pair.within_noise]
     if not comparison.pairs:
         return ""
+    tested = [pair for pair in comparison.pairs if pair.low is not None]
+    if not tested:
+        return " ".join(["No difference can be tested.", *dict.fromkeys(pair.reason for pair in comparison.pairs)])
     certain = sum(pair.p_adjusted is not None and pair.p_adjusted < 0.05 for pair in apart)
     told = (
-        f"{len(apart)} of {len(comparison.pairs)} differences have a 95 % interval without 0; "
-        f"{certain} of them stand after Holm's correction for so many comparisons."
+        f"{len(apart)} of {len(tested)} {'difference has' if len(tested) == 1 else 'differences have'} a 95 % interval "
+        f"without 0; {certain} of them stand after Holm's correction for so many comparisons."
     )
+    if len(tested) < len(comparison.pairs):
+        told += f" {len(comparison.pairs) - len(tested)} more cannot be tested."
     if sum(value is not None for value in comparison.values) > MANY_ROWS:
         told += f" Of more than {MANY_ROWS} rows each is compared with the best and with the next one."
     if len(apart) > _PAIRS:

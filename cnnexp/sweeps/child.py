@@ -43,11 +43,12 @@ def work(order: Order, channel: Connection) -> None:
     """
     _alone(order)
     folder = Path(order.folder)
+    ended: dict[str, Any]
     try:
         _train(folder, channel)
         ended = {"status": "completed", "error": None}
     except Interrupted as error:
-        ended = {"status": "interrupted", "error": error.reason}
+        ended = {"status": "interrupted", "error": error.reason, "signal": error.signum}
     except RunError as error:
         ended = {"status": "failed", "error": error.reason}
     except ConfigError as error:

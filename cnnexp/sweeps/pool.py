@@ -229,6 +229,8 @@ class Pool:
             return "interrupted", f"interrupted with the sweep{unsaved}", None
         if running.told is not None:
             status, error = running.told["status"], running.told["error"]
+            if status == "interrupted" and running.told["signal"] != signal.SIGTERM:
+                return "failed", "interrupted by SIGINT: by hand, or by its own code", "interrupted"
             if status == "interrupted":
                 return "failed", _SAYS["stopped"], "stopped"
             failure = str(fields.get("failure") or "raised")

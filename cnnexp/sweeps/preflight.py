@@ -12,6 +12,8 @@ from cnnexp.records.record import identity
 from cnnexp.sweeps.space import Coordinates, Space
 from cnnexp.verify import Known, Verdict, verify
 
+_NAMED = 5
+
 
 @dataclass(frozen=True)
 class Point:
@@ -50,16 +52,22 @@ def _placed(verdict: Verdict, space: Space, config: Config) -> Verdict:
     return replace(verdict, problems=tuple(told)) if verdict.problems else verdict
 
 
-def problems(points: Sequence[Point]) -> list[Problem]:
-    """What is wrong with some point: every problem once, with the points that have it."""
+def problems(points: Sequence[Point], of: int | None = None) -> list[Problem]:
+    """What is wrong with some point: every problem once, with the points that have it.
+
+    Arguments:
+        points: those that are told of.
+        of: how many points the sweep has; as many as these when None.
+    """
+    whole = len(points) if of is None else of
     having: dict[Problem, list[str]] = {}
     for point in points:
         for problem in point.verdict.problems:
             having.setdefault(problem, []).append(point.at.name)
     told = []
     for problem, names in having.items():
-        more = "" if len(names) == 1 else f" and {len(names) - 1} more"
-        users = "every point" if len(names) == len(points) > 1 else f"{names[0]}{more}"
+        more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+        users = "every point" if len(names) == whole > 1 else "; ".join([*names[:_NAMED], *more])
         told.append(replace(problem, message=f"{problem.message} [{users}]"))
     return told
 

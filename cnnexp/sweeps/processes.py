@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
@@ -27,8 +28,17 @@ def context(start_method: str = "auto") -> BaseContext:
 
 def warm(made: BaseContext) -> None:
     """Let the fork server begin its imports while something else is done."""
-    if made.get_start_method() == "forkserver":
+    if made.get_start_method() != "forkserver":
+        return
+    if threading.current_thread() is not threading.main_thread():
         forkserver.ensure_running()
+        return
+    # What is ignored here is ignored in the server from its first moment; only there it has to be.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def start(made: BaseContext, target: Callable[..., None], args: tuple[Any, ...], name: str) -> BaseProcess:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cnnexp import settings as keys
 from cnnexp.config import Composer, Config
 from cnnexp.config.locate import as_path
+from cnnexp.config.overrides import parse, where
 from cnnexp.config.sweeping import Factor, factors, fixed, params
 from cnnexp.errors import ConfigError, Problem, did_you_mean
 from cnnexp.sweeps.settings import Settings, read
@@ -101,11 +102,22 @@ def _frame(composer: Composer, overrides: Sequence[str]) -> tuple[Config, Settin
     frame = composer.compose(fixed(overrides))
     section = frame.values.get("sweep") or {}
     about = [p for p in frame.problems if p.path[:1] == ("sweep",) or "sweep" in (p.where or "")]
-    problems = [*about, *frame.locator.locate(keys.check_sweep(section))]
+    problems = [*(_told(problem, overrides) for problem in about), *frame.locator.locate(keys.check_sweep(section))]
     settings, wrong = read({}) if problems else read(section)
     if problems or wrong:
         raise ConfigError([*problems, *frame.locator.locate(wrong)])
     return frame, settings
+
+
+def _told(problem: Problem, overrides: Sequence[str]) -> Problem:
+    """What a key of the section wants, where OmegaConf only says which kinds it cannot merge."""
+    if problem.message.startswith("Cannot merge"):
+        for override in parse(overrides)[0]:
+            group, *inner = as_path(override.key_or_group)
+            if where(override) == problem.where and group == "sweep" and len(inner) == 1:
+                found = keys.check_sweep({inner[0]: override.value()})
+                return replace(found[0], where=problem.where) if found else problem
+    return problem
 
 
 def _seeds(seeds: int | tuple[int, ...], first: int) -> Factor:
@@ -127,7 +139,13 @@ def _misused(found: Sequence[Factor]) -> Iterator[Problem]:
         yield Problem("bad-value", ("sweep", "seeds"), "sweep.seeds must be at least 1, or null", None)
     elif len(seeds) > 1:
         yield Problem("bad-sweep", ("sweep", "seeds"), "the seeds are named twice: by seed=… and by sweep.seeds")
-    if not any(f.swept or f.path == ("sweep", "seeds") for f in found):
+    if any(f.swept or f.path == ("sweep", "seeds") for f in found):
+        return
+    replaced = [f for f in found if f.replaced]
+    for factor in replaced:
+        text = f"nothing is swept: this single value took the place of {factor.replaced}"
+        yield Problem("nothing-swept", (), text, f"leave it out, or give {factor.key} several values", factor.where)
+    if not replaced:
         text = "nothing is swept: --multirun wants several values for a key"
         yield Problem("nothing-swept", (), text, "for example --multirun model.activation=relu,sigmoid")
 

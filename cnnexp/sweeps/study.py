@@ -118,11 +118,13 @@ class Study:
             ConfigError: there is none, or its files are damaged.
         """
         fields, jobs = _read(path / "sweep.json"), _read(path / "jobs.json")
-        if not (isinstance(fields, dict) and fields.keys() >= _KNOWN):
+        if not (isinstance(fields, dict) and all(_is(fields.get(k), kind) for k, kind in _KNOWN.items())):
             raise _damaged(path / "sweep.json")
         try:
             read = tuple(Job(**one) for one in jobs)
         except TypeError:
+            read = ()
+        if not all(_is(job.changed, dict) and _is(job.config, dict) and _is(job.name, str) for job in read):
             read = ()
         if not read:
             raise _damaged(path / "jobs.json")
@@ -186,8 +188,19 @@ class Study:
         return folder
 
 
-_KNOWN = {"overrides", "config_name", "config_dir", "dropped", "command"}
+_KNOWN: dict[str, Any] = {
+    "overrides": list,
+    "config_name": str,
+    "config_dir": (str, type(None)),
+    "dropped": list,
+    "command": str,
+}
 """What `sweep.json` always holds."""
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value is of a kind; of a list or a mapping everything inside must have text for its keys or items."""
+    return isinstance(value, kind) and (not isinstance(value, list) or all(isinstance(one, str) for one in value))
 
 
 def _read(file: Path) -> Any:

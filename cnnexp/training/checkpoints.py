@@ -62,6 +62,11 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     raise RunError(f"there is no checkpoint '{path}'" if not path.exists() else f"the checkpoint '{path}' is damaged")
 
 
+def taken(path: Path) -> Path:
+    """The file that `load` takes: the checkpoint, or the previous one where that is not what was written."""
+    return next((file for file in (path, _previous(path)) if _whole(file, path) is not None), path)
+
+
 def _whole(file: Path, path: Path) -> str | None:
     """The hash of a file that `load` would take; None for one that is damaged or not there."""
     if not file.is_file():

@@ -302,6 +302,8 @@ def _begin(work: _Work, ledger: Ledger) -> None:
     else:
         for text in differences(record.fields, identity(work.job.config), versions()):
             log.warning("%s", text)
+        if "config_hash" not in record.fields:  # the record was lost, the checkpoint was not
+            _describe(work)
         ledger.load_state_dict(goes_on.ledger)
         record.start(goes_on.step, goes_on.ledger["worked"])
         record.keep_metrics(goes_on.ledger["rows"])

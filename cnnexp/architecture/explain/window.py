@@ -175,7 +175,10 @@ class Walk:
             return -position if position < 0 else 2 * (self.size - 1) - position
         if self.fill == "replicate":
             return 0 if position < 0 else self.size - 1
-        return position % self.size if self.fill == "circular" else None
+        if self.fill != "circular":
+            return None
+        first, end = max(0, -before), self.size + min(0, behind)  # what negative padding on the other side leaves
+        return first + (position - first) % (end - first)
 
     def label(self, position: int) -> str:
         """What stands at a position: `x3`, `0`, or `–` for nothing at all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from cnnexp.report.page.formats import number, words
 from cnnexp.report.page.parts import Cell, Column, Figure, axis, label, numbers, table
@@ -54,7 +55,7 @@ def _figure(place: int, kind: str, names: Sequence[str], curves: Curves) -> Figu
     several = len(names) > 1
     title = words(kind).capitalize() if kind == kind.lower() else kind
     layout = {
-        "xaxis": axis("epoch", **({"dtick": 1} if len(curves.epochs) <= 10 else {})),
+        "xaxis": axis("epoch, from 0", **_ticks(curves.epochs)),
         "yaxis": axis(words(kind), **({} if several else {"rangemode": "tozero"})),
         "height": 320,
         "showlegend": several,
@@ -68,3 +69,10 @@ def _figure(place: int, kind: str, names: Sequence[str], curves: Curves) -> Figu
         plots={"": {"data": traces, "layout": layout}},
         table=table(title, [Column("epoch", True), *numbers(*names)], rows),
     )
+
+
+def _ticks(epochs: Sequence[int]) -> dict[str, Any]:
+    """Ticks at epochs alone where they are few; around a single one plotly would draw some that there are not."""
+    few: dict[str, Any] = {"dtick": 1} if len(epochs) <= 10 else {}
+    alone = epochs[0] if len(set(epochs)) == 1 else None
+    return few if alone is None else {**few, "range": [alone - 0.5, alone + 0.5], "autorange": False}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 from cnnexp.report.page import assets, formats
 from cnnexp.report.page.parts import Figure
 from cnnexp.report.page.run import run_page
+from cnnexp.report.planned import sweeps
 from cnnexp.version import __version__
 
 _FILTERS = ("number", "signed", "count", "short", "percent", "duration", "probability", "words", "moment")
@@ -31,7 +32,10 @@ def page(folder: Path, runs: Sequence[Run], analysis: Analysis) -> str:
     title = folder.resolve().name or "runs"
     if len(runs) == 1:
         one = run_page(runs[0])
-        return _rendered("run.html", runs[0].path.resolve().name, one.figures, {}, page=one)
+        path = runs[0].path.resolve()
+        begun = sweeps(runs) if path != folder.resolve() else []  # who asks for a run does not ask for its sweep
+        missing = [sweep.told for sweep in begun if sweep.missing]
+        return _rendered("run.html", path.name, one.figures, {}, page=one, missing=missing)
     from cnnexp.report.page.sweep import sweep_page
 
     several = sweep_page(folder, runs, analysis)

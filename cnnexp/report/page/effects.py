@@ -15,8 +15,16 @@ _LINES = 8
 _DRAWN = 8  # interactions
 
 
-def figure(id: str, effects: Sequence[Effect], metric: str, mode: str) -> Figure | None:
-    """The mean of every value of every factor, with its interval; None where there are no means."""
+def figure(id: str, effects: Sequence[Effect], metric: str, mode: str, adjusted: bool) -> Figure | None:
+    """The mean of every value of every factor, with its interval; None where there are no means.
+
+    Arguments:
+        id: its name in the page.
+        effects: the main effects.
+        metric: what is compared.
+        mode: whether more is better (max) or less (min).
+        adjusted: whether the means are those of the fitted model and not plain ones.
+    """
     shown = [e for e in effects if any(level.mean is not None for level in e.levels)]
     if not shown:
         return None
@@ -62,9 +70,8 @@ def figure(id: str, effects: Sequence[Effect], metric: str, mode: str) -> Figure
         "showlegend": False,
     }
     better = "more" if mode == "max" else "less"
-    caption = (
-        f"The mean of every value over all values of the other choices, with its 95 % interval; {better} is better."
-    )
+    mean = "mean that the fitted model gives every value" if adjusted else "mean of every value"
+    caption = f"The {mean} over all values of the other choices, with its 95 % interval; {better} is better."
     return Figure(
         id, "What each choice does by itself", caption, {"": {"data": traces, "layout": layout}}, means_table(effects)
     )

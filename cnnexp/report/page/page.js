@@ -351,12 +351,15 @@
         });
       }
       const title = metric.selectedOptions[0].textContent;
-      const epochs = Math.max(0, ...traces.map((trace) => trace.x.length));
+      const epochs = [...new Set(traces.flatMap((trace) => trace.x))];
+      // Around a single epoch plotly would draw ticks at some that there are not.
+      const alone = epochs.length === 1 && { range: [epochs[0] - 0.5, epochs[0] + 0.5], autorange: false };
       return {
         data: traces,
         layout: {
           height: 400 + 22 * Math.min(picked().length, 30), showlegend: true, hovermode: "x unified",
-          xaxis: { title: { text: "epoch" }, ...(epochs <= 10 && { dtick: 1 }) }, yaxis: { title: { text: escaped(title) } },
+          xaxis: { title: { text: "epoch, from 0" }, ...(epochs.length <= 10 && { dtick: 1 }), ...alone },
+          yaxis: { title: { text: escaped(title) } },
         },
       };
     }

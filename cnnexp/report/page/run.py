@@ -170,7 +170,7 @@ def _headlines(run: Run, judged: Evaluation | None) -> Iterator[Headline]:
     monitor = fields.get("monitor")
     if isinstance(monitor, str) and monitor in best:
         epoch = as_number(best.get("epoch"))
-        note = "" if epoch is None else f"at the best epoch, {epoch:.0f}"
+        note = "" if epoch is None else f"at the best epoch, {epoch:.0f} (counted from 0)"
         yield Headline(words(monitor), _told(best[monitor]), note)
     for name in sorted(metrics):
         if str(name).startswith("test_"):
@@ -185,7 +185,7 @@ def _headlines(run: Run, judged: Evaluation | None) -> Iterator[Headline]:
 
 def _told(value: Any) -> str:
     found = as_number(value)
-    return str(value) if found is None else number(found)
+    return "no number" if found is None else number(found)
 
 
 def _facts(run: Run) -> dict[str, str]:

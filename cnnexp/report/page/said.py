@@ -19,15 +19,24 @@ def headline(comparison: Comparison, labels: Sequence[str]) -> list[str]:
         return ["No completed run has a number, so nothing can be compared."]
     figure = comparison.values[best]
     assert figure is not None
-    over = f" (mean ± standard deviation over {figure.n} seeds)" if figure.n > 1 else " (one run)"
+    over = _over(figure.n, comparison.ranking.rows[best].seeds)
     spread = "" if figure.sd is None else f" ± {number(figure.sd)}"
     side = "highest" if comparison.mode == "max" else "lowest"
-    reached = f"{metric} {number(figure.mean)}{spread}{over}"
+    reached = f"{metric} {number(figure.mean)}{spread} ({over})"
     if len(found) == 1:
         return [f"“{labels[best]}” reached {reached}.", "There is nothing to compare it with."]
     told = f"“{labels[best]}” reached the {side} {reached}."
     lead = _lead(comparison, best)
     return [told, *([_of_lead(lead, labels, comparison)] if lead else []), *_others(comparison, best)]
+
+
+def _over(n: int, seeds: int) -> str:
+    """How many runs a mean is of, and how many more of its row have no number."""
+    of = f" of {seeds}" if n < seeds else ""
+    rest = f"; the {'other has' if seeds - n == 1 else 'others have'} no number" if of else ""
+    if n > 1:
+        return f"mean ± standard deviation over {n}{of} seeds{rest}"
+    return f"one run{of}{rest}"
 
 
 def verdict(pair: Pair) -> str:

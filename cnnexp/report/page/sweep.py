@@ -10,6 +10,8 @@ from typing import Any
 
 from cnnexp.records import Run
 from cnnexp.report.analysis import Analysis, Comparison
+from cnnexp.report.failures import unreadable
+from cnnexp.report.observations import without_number
 from cnnexp.report.page import effects, fronts, overlaid, reading, said
 from cnnexp.report.page.album import Album
 from cnnexp.report.page.ended import Ended, ended
@@ -20,6 +22,7 @@ from cnnexp.report.page.ranked import Ranked, environment, every_run, ranked
 from cnnexp.report.page.run import Headline
 from cnnexp.report.page.run import environment as environment_of
 from cnnexp.report.page.sides import Sides, sides
+from cnnexp.report.planned import sweeps
 from cnnexp.report.ranking import as_number
 
 _BUDGET = 1_500_000  # characters that pictures may take
@@ -132,7 +135,7 @@ def sweep_page(folder: Path, runs: Sequence[Run], analysis: Analysis) -> SweepPa
         headlines=tuple(_headlines(runs, analysis)),
         parts=parts,
         facts=_facts(told),
-        unreadable=_unreadable(folder, runs),
+        unreadable=unreadable(folder, runs),
         left_out=len(album.left_out),
         environment=environment([{k: v for k, v in environment_of(r).items() if k not in _OF_RUN} for r in runs]),
         layers=reading.text(best.path / "layers.txt") if best else None,
@@ -171,7 +174,7 @@ def _part(id: str, comparison: Comparison, title: str, runs: int, album: Album) 
         picked=tuple(rows)[:_PICKED],
         curves=curves,
         sides=sides(comparison.ranking, table.labels, album),
-        effects=effects.figure(f"{id}-effects", comparison.effects, metric, comparison.mode),
+        effects=effects.figure(f"{id}-effects", comparison.effects, metric, comparison.mode, comparison.adjusted),
         interactions=tuple(drawn),
         untold=len(comparison.interactions) - len(drawn),
         best_pairs=best_pairs,
@@ -184,8 +187,14 @@ def _part(id: str, comparison: Comparison, title: str, runs: int, album: Album) 
 
 def _headlines(runs: Sequence[Run], analysis: Analysis) -> Iterator[Headline]:
     counted = Counter(run.status for run in runs)
-    others = ", ".join(f"{n} {status}" for status, n in sorted(counted.items()) if status != "completed")
-    yield Headline("runs", str(len(runs)), others or "all completed")
+    told = [f"{n} {status}" for status, n in sorted(counted.items()) if status != "completed"] or ["all completed"]
+    if without := sum(len(without_number(c.ranking, c.observations)) for c in analysis.comparisons if c.metric):
+        told.append(f"{without} without a number")
+    begun = sweeps(runs)
+    if missing := sum(sweep.missing for sweep in begun):
+        verb = "has" if missing == 1 else "have"
+        told.append(f"{missing} of {sum(sweep.planned for sweep in begun)} jobs {verb} no record")
+    yield Headline("runs", str(len(runs)), ", ".join(told))
     rows = sum(len(ranking.rows) for ranking in analysis.rankings)
     yield Headline("configurations", str(rows), "that differ in more than the seed")
     for comparison in analysis.comparisons[:2]:
@@ -205,11 +214,6 @@ def _facts(told: Mapping[str, Any]) -> dict[str, str]:
         "finished": moment(told["finished"]) if "finished" in told else None,
     }
     return {name: str(text) for name, text in facts.items() if text}
-
-
-def _unreadable(folder: Path, runs: Sequence[Run]) -> tuple[str, ...]:
-    known = {run.path for run in runs}
-    return tuple(sorted(str(f.relative_to(folder)) for f in folder.rglob("run.json") if f.parent not in known))
 
 
 def _best(analysis: Analysis) -> Run | None:
