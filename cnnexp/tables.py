@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import sys
-from typing import TextIO
 
 from rich import box
 from rich.console import Console
@@ -23,15 +20,6 @@ def text(table: Table) -> str:
     Console(file=out, width=1000, color_system=None, highlight=False, markup=False, emoji=False).print(table)
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     return "\n".join(line for line in lines if line)
-
-
-def say(line: str, stream: TextIO | None = None) -> None:
-    """Print a line of a work that goes on when nobody reads: to the errors, unless another stream is given."""
-    stream = sys.stderr if stream is None else stream
-    try:
-        print(line, file=stream, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is printed later is no error either
 
 
 class PatientConsole(Console):

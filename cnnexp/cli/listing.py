@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
 from cnnexp.cli import picture
 from cnnexp.cli.arguments import bad_option
 from cnnexp.errors import ConfigError
+
+
+def say(line: str, stream: TextIO | None = None) -> None:
+    """Print a line of a work that goes on when nobody reads: to the errors, unless another stream is given."""
+    stream = sys.stderr if stream is None else stream
+    try:
+        print(line, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is printed later is no error either
 
 
 def print_json(told: object) -> None:

@@ -13,9 +13,8 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnexp.cli.listing import print_json
+from cnnexp.cli.listing import print_json, say
 from cnnexp.errors import ConfigError, Interrupted, Problem, render
-from cnnexp.tables import say
 
 if TYPE_CHECKING:
     from cnnexp.config import Composer, Config
