@@ -326,6 +326,15 @@ def test_a_value_that_must_be_given(check: Check) -> None:
     )
 
 
+def test_a_value_that_was_given_is_not_blamed_for_another_one(check: Check) -> None:
+    code, told = check("data=arrays", "data.path=nowhere.npz", "data.shape=[4]", "data.num_classes=2", "data.size=3")
+    assert code == 2
+    first = "error: override 'data.size=3': there is no key 'size' in data; did you mean 'batch_size'?"
+    assert told.splitlines()[0] == first
+    assert "data.path must be given" not in told
+    assert "'path'" not in told
+
+
 FILES = {
     "a key of the trainer in an experiment": (
         "experiment", f"{HEAD}trainer: {{max_epoch: 3}}\n",

@@ -53,7 +53,7 @@ def test_the_layer_is_found_wherever_it_is() -> None:
     assert first_not_finite(model, batch * torch.nan) == "the batch itself holds values that are not finite"
     with torch.no_grad():
         model[2].weight.fill_(torch.inf)
-    text = "the output of layer 2 (Linear), whose weights are not finite is the first that is not finite"
+    text = "the output of layer 2 (Linear), whose weights are not finite, is the first that is not finite"
     assert first_not_finite(model, batch) == text
     nested = cnnexp.plan(
         {"layers": ["ReLU", {"type": "Residual", "layers": ["ReLU", {"type": "Linear", "out_features": 2}]}]},
@@ -61,7 +61,7 @@ def test_the_layer_is_found_wherever_it_is() -> None:
     ).build(seed=0)
     with torch.no_grad():
         nested.get_parameter("1.layers.1.bias").fill_(torch.nan)
-    text = "the output of layer 1.layers.1 (Linear), whose weights are not finite is the first that is not finite"
+    text = "the output of layer 1.layers.1 (Linear), whose weights are not finite, is the first that is not finite"
     assert first_not_finite(nested, batch) == text
     assert not any(layer._forward_hooks for layer in nested.modules())
 

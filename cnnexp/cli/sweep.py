@@ -96,7 +96,8 @@ def _check(points: Sequence[Point], skip_invalid: bool, as_json: bool) -> int:
         return 2 if refused else 0
     print(preflight.table(points))
     if wrong:
-        end = f"{len(wrong)} of {len(points)} points cannot run; nothing was run"
+        what = "cannot run" if refused else "would be left out"
+        end = f"{len(wrong)} of {len(points)} points {what}; nothing was run"
         print(render(preflight.problems(points), end), file=sys.stderr)
     return 2 if refused else 0
 

@@ -182,7 +182,7 @@ def _unknown_inside(base: DictConfig, override: Override, path: Path) -> Problem
     if override.is_add() or override.is_delete() or not isinstance(node, DictConfig) or "type" in node:
         return None
     value = override.value()
-    unknown = [str(k) for k in value if k not in node] if isinstance(value, dict) else []
+    unknown = [str(k) for k in value if k not in node.keys()] if isinstance(value, dict) else []  # noqa: SIM118
     if not unknown or path[:1] == ("model",):
         return None
     message = f"there is no key '{unknown[0]}' in {key_path(path)}{did_you_mean(unknown[0], map(str, node))}"
@@ -197,7 +197,7 @@ _WORDS = ("blocks", "init", "freeze", "no_advice")
 def _child(node: Any, part: str | int) -> Any:
     try:
         if isinstance(node, DictConfig):
-            return node._get_node(part) if part in node else _ABSENT
+            return node._get_node(part) if part in node.keys() else _ABSENT  # noqa: SIM118  (a ??? is not "in" it)
         if isinstance(node, ListConfig):
             return node._get_node(part) if isinstance(part, int) and part < len(node) else _ABSENT
     except OmegaConfBaseException:

@@ -83,5 +83,5 @@ def first_not_finite(model: nn.Sequential, batch: Tensor) -> str:
 
 def _origin(name: str, layer: nn.Module) -> str:
     bad = any(not torch.isfinite(p).all() for p in layer.parameters())
-    weights = ", whose weights are not finite" if bad else ""
+    weights = ", whose weights are not finite," if bad else ""
     return f"the output of layer {name} ({type(layer).__name__}){weights} is the first that is not finite"
