@@ -386,6 +386,16 @@ def test_ctrl_c_in_a_terminal_before_the_first_job_is_one_line(work: Path) -> No
     assert remaining(work) == []
 
 
+def test_an_import_that_ctrl_c_cuts_in_two_is_no_mistake_of_the_config(work: Path) -> None:
+    text = "import signal\nopen('begun', 'w').close()\ntry:\n    signal.pause()\n"
+    (work / "slow.py").write_text(f"{text}except KeyboardInterrupt:\n    raise ImportError('half of it') from None\n")
+    process = Command(work, "model=mlp", "extensions=[slow]", real=True)
+    while not (work / "begun").exists():
+        assert process.wait(0.02) is None
+    process.signal(signal.SIGINT)
+    assert process.said() == Said(130, "", "error: interrupted by Ctrl-C\n")
+
+
 def test_what_this_machine_lacks_is_told_before_a_sweep_goes_on(work: Path) -> None:
     assert cnnexp(work, "--multirun", *FAST, "model.kind=raises,nothing", "trainer.max_epochs=1").code == 1
     (work / "trouble.py").unlink()

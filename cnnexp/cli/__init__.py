@@ -6,7 +6,9 @@ import atexit
 import contextlib
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -16,6 +18,9 @@ from typing import NoReturn
 from cnnexp.cli.arguments import VERBS, WITHOUT_CONFIG, parser, unknown_verb, usage
 from cnnexp.errors import CnnexpError, ConfigError, Interrupted, Problem
 
+_INTERRUPTED = threading.Event()
+"""Whether Ctrl-C came; whatever fails after it, such as an import that was cut in two, failed because of it."""
+
 
 def run() -> NoReturn:
     """Run the command of this process, and end the process.
@@ -23,12 +28,19 @@ def run() -> NoReturn:
     Taking torch apart at the end of an interpreter takes most of a second, so that is left to the system.
     """
     _open_streams()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     code = main()
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    _INTERRUPTED.set()
+    raise KeyboardInterrupt
 
 
 def _open_streams() -> None:
@@ -62,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     except OSError as error:
+        if _INTERRUPTED.is_set():
+            return _told(KeyboardInterrupt())
         if error.errno != errno.ENOSPC:
             raise
         print("error: the output cannot be written: no space left on device", file=sys.stderr)
@@ -69,7 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CnnexpError, KeyboardInterrupt) as error:
         if os.environ.get("CNNEXP_TRACEBACK") == "1":
             traceback.print_exc()
-        return _told(error)
+        return _told(KeyboardInterrupt() if _INTERRUPTED.is_set() else error)
+    except Exception:
+        if not _INTERRUPTED.is_set():
+            raise
+        return _told(KeyboardInterrupt())
 
 
 def _told(error: BaseException) -> int:
