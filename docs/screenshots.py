@@ -1,6 +1,6 @@
 """Makes the pictures of the README from real runs: `make screenshots`.
 
-Needs Chromium (Debian: `apt-get install chromium`) and the extra `[dev]`. Takes about a minute.
+Needs Chromium (Debian: `apt-get install chromium`) and the extra `[dev]`. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 IMAGES = Path(__file__).resolve().parent / "images"
-SWEEP = ("model.activation=relu,sigmoid,tanh", "model.padding_mode=zeros,circular", "sweep.seeds=2")
+SWEEP = ("model.activation=relu,sigmoid,tanh", "model.padding_mode=zeros,circular", "sweep.seeds=3")
 WINDOW = ("kernel_size=3", "stride=2", "padding=1", "padding_mode=circular", "--input", "1,6,6")
 
 
