@@ -266,7 +266,7 @@ def disturb(work: Path, random: Random, kills: Counter[str], real: bool = False)
                 assert done.setdefault(name, json.dumps(record)) == json.dumps(record)
         if ended is not None:
             # So many kills in a row that it gave up before it began is an end too, where it says so.
-            gave_up = ended == 2 and command.said().err.endswith("1 problem; nothing was run\n")
+            gave_up = ended == 2 and "the check of this machine and the data was killed" in command.said().err
             assert ended == -signal.SIGKILL or gave_up, command.said()
             command = Command(work, *(["resume", str(begun[0])] if begun else JOBS), "sweep.retries=1000", real=real)
             continue

@@ -182,7 +182,7 @@ def _unknown_inside(base: DictConfig, override: Override, path: Path) -> Problem
     if override.is_add() or override.is_delete() or not isinstance(node, DictConfig) or "type" in node:
         return None
     value = override.value()
-    unknown = [str(k) for k in value if k not in node.keys()] if isinstance(value, dict) else []  # noqa: SIM118
+    unknown = [str(k) for k in value if not _has(node, k)] if isinstance(value, dict) else []
     if not unknown or path[:1] == ("model",):
         return None
     message = f"there is no key '{unknown[0]}' in {key_path(path)}{did_you_mean(unknown[0], map(str, node))}"
@@ -194,10 +194,14 @@ _WORDS = ("blocks", "init", "freeze", "no_advice")
 """What a model mapping may hold beside its variables and layers, so that it may be set where it is not written yet."""
 
 
+def _has(node: DictConfig, key: Any) -> bool:
+    return key in node.keys()  # noqa: SIM118  (a key whose value is ??? is not "in" the node itself)
+
+
 def _child(node: Any, part: str | int) -> Any:
     try:
         if isinstance(node, DictConfig):
-            return node._get_node(part) if part in node.keys() else _ABSENT  # noqa: SIM118  (a ??? is not "in" it)
+            return node._get_node(part) if _has(node, part) else _ABSENT
         if isinstance(node, ListConfig):
             return node._get_node(part) if isinstance(part, int) and part < len(node) else _ABSENT
     except OmegaConfBaseException:

@@ -199,7 +199,7 @@ _KNOWN: dict[str, Any] = {
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of a kind; of a list or a mapping everything inside must have text for its keys or items."""
+    """Whether a value is of a kind; a list must hold texts alone."""
     return isinstance(value, kind) and (not isinstance(value, list) or all(isinstance(one, str) for one in value))
 
 

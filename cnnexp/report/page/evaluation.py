@@ -138,7 +138,12 @@ def _mistake(told: Any, names: Sequence[str]) -> Mistake | None:
     label, predicted, index, image = (told.get(key) for key in ("label", "predicted", "index", "image"))
     if not all(isinstance(c, int) and 0 <= c < len(names) for c in (label, predicted)) or not isinstance(index, int):
         return None
-    picture, box = image if isinstance(image, str) else None, told.get("box")
-    inside = isinstance(box, list) and len(box) == 4 and all(isinstance(edge, int) for edge in box)
-    place = (box[0], box[1], box[2], box[3]) if inside else None  # type: ignore[index]
+    picture, place = image if isinstance(image, str) else None, _box(told.get("box"))
     return Mistake(index, names[label], names[predicted], as_number(told.get("probability")), picture, place)  # type: ignore[index]
+
+
+def _box(told: Any) -> tuple[int, int, int, int] | None:
+    if not isinstance(told, list) or len(told) != 4 or not all(isinstance(edge, int) for edge in told):
+        return None
+    left, top, right, bottom = told
+    return left, top, right, bottom
