@@ -71,6 +71,18 @@ class Opened:
             self.page.wait_for_timeout(20)
         raise AssertionError(f"never: {expression}")
 
+    def until_loaded_anew(self, expression: str) -> None:
+        """Load the page again until an expression holds.
+
+        A browser with a process for each page hands what one page keeps to the next one in its own time: HTML's standard
+        leaves open when, and the next page may be quicker.
+        """
+        for _ in range(50):
+            self.page.reload()
+            if self.page.evaluate(expression):
+                return
+        raise AssertionError(f"never: {expression}")
+
     def too_wide(self) -> int:
         """How many pixels the page is wider than its window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

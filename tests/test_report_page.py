@@ -313,8 +313,7 @@ class TestASweep:
             dark = it.page.evaluate(colour)
             assert sum(map(int, re.findall(r"\d+", dark)[:3])) < 120 < sum(map(int, re.findall(r"\d+", light)[:3]))
             it.until(f"({axis}) !== '{light_axis}'")
-            it.page.reload()
-            assert it.page.evaluate(colour) == dark
+            it.until_loaded_anew(f"{colour} === '{dark}'")
 
     def test_it_follows_the_system_until_it_is_told(self, browser: Browser, odd_page: Path) -> None:
         with opened(browser, odd_page, scheme="dark") as it:
