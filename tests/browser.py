@@ -74,8 +74,8 @@ class Opened:
     def until_loaded_anew(self, expression: str) -> None:
         """Load the page again until an expression holds.
 
-        A browser with a process for each page hands what one page keeps to the next one in its own time: HTML's standard
-        leaves open when, and the next page may be quicker.
+        HTML's standard leaves open when a browser hands what one page keeps to the next, which may have another process
+        and be quicker.
         """
         for _ in range(50):
             self.page.reload()

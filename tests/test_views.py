@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from torch import Tensor, nn
 from torch.nn import functional
 
 import cnnexp
 from cnnexp.architecture.plan import Plan
 from cnnexp.pictures.scale import MARK
+from cnnexp.views import checksum
 from cnnexp.views.images import View, _heading, kernel_views, outputs
 from cnnexp.views.kernels import kernels
 from cnnexp.views.kinds import like_pixels, tokens
@@ -358,3 +362,8 @@ def test_a_network_that_was_compiled_in_place_is_not_compiled_again(monkeypatch:
     with pytest.raises(AssertionError):
         model(batch(plan))
     assert len(look(model, plan, batch(plan))) == 13
+
+
+@given(st.binary(max_size=300))
+def test_the_checksum_is_tensorboards(data: bytes) -> None:
+    assert checksum.masked(data) == masked_crc32c(data)

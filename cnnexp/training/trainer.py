@@ -17,6 +17,7 @@ from cnnexp.errors import Path as KeyPath
 from cnnexp.errors import Problem, reason
 from cnnexp.training import loops
 from cnnexp.training.checkpoints import SafeCheckpointIO
+from cnnexp.views import checksum
 
 _OURS = ("logger", "callbacks", "plugins", "enable_progress_bar", "enable_checkpointing", "default_root_dir")
 _REFUSED_CALLBACKS = {
@@ -121,6 +122,8 @@ def make(config: Mapping[str, Any], folder: Path, own: Sequence[pl.Callback], st
     writes = config["logger"]["type"] == "tensorboard" and settings.get("logger") is not False
     keeps = any(isinstance(c, Checkpoint) for c in own)
     hidden = None if step is None else step + 1
+    if writes:
+        checksum.install()
     made = pl.Trainer(
         **_settings(config),
         logger=TensorBoardLogger(folder, name="tensorboard", version="", purge_step=hidden) if writes else False,

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from cnnexp.views import checksum
 from cnnexp.views.images import View
 
 
@@ -75,6 +76,7 @@ def _begun(folder: Path) -> Any:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
+    checksum.install()
     folder.mkdir(exist_ok=True)
     now = time.time()
     file = folder / f"events.out.tfevents.{int(now):010d}.{socket.gethostname()}.{os.getpid()}"
