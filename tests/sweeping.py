@@ -192,6 +192,11 @@ class Command:
             self._popen.wait(seconds)
         return self._popen.poll()
 
+    def wait_until_told(self, text: str) -> None:
+        """Wait until it has said so on standard error."""
+        while text not in self._err.read_text():
+            assert self.wait(0.02) is None, f"it ended before: {self._err.read_text()}"
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self.pid, number)

@@ -183,6 +183,8 @@ def test_a_signal_saves_what_runs_and_resume_does_the_rest(number: int, code: in
     told = process.said()
     assert told.code == code
     folder = sweep_folder(work).relative_to(work)
+    stopping = r"^stopping: the (running job saves what it has|2 running jobs save what they have); another Ctrl-C"
+    assert len(re.findall(stopping, told.err, re.MULTILINE)) == 1
     assert f"go on with: cnnexp resume {folder}" in told.err
     assert json.loads((work / folder / "sweep.json").read_text())["status"] == "interrupted"
     statuses = {r["status"] for r in records(work / folder).values()}
@@ -365,7 +367,7 @@ def test_a_second_signal_ends_all_at_once_and_is_recorded(work: Path) -> None:
     while len(list(work.glob("hangs-*"))) < 2:
         assert process.wait(0.05) is None
     process.signal(signal.SIGINT)
-    process.wait(0.3)
+    process.wait_until_told("stopping: the 2 running jobs save what they have; another Ctrl-C ends them at once\n")
     process.signal(signal.SIGINT)
     process.wait(0.01)
     process.signal(signal.SIGINT)  # a third one must not disturb what the second one ends

@@ -76,6 +76,11 @@ class Lines(AbstractContextManager["Lines"]):
         self._say(f"{count} {end.status:9} {job.title}: {end.error}{after}", style)
         self._say(f"{' ' * len(count)} log: {self.study.folder(job) / 'log.txt'}")
 
+    def stopping(self, running: int) -> None:
+        """Tell what is waited for, and how not to wait."""
+        who = "the running job saves what it has" if running == 1 else f"the {running} running jobs save what they have"
+        self._say(f"stopping: {who}; another Ctrl-C ends {'it' if running == 1 else 'them'} at once", "yellow")
+
     def tick(self) -> None:
         """Nothing moves between two lines."""
 

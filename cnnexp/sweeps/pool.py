@@ -44,6 +44,9 @@ class Watcher(Protocol):
     def ended(self, job: Job, end: End) -> None:
         """A job ended."""
 
+    def stopping(self, running: int) -> None:
+        """The sweep was asked to stop, and waits for so many jobs."""
+
     def tick(self) -> None:
         """A moment passed."""
 
@@ -123,9 +126,12 @@ class Pool:
 
     def run(self, jobs: Iterable[Job]) -> None:
         """Run all jobs; the record of each tells how it ended. A stop lets the running ones save what they have."""
-        waiting = deque(jobs)
+        waiting, stops = deque(jobs), False
         try:
             while self._running or (waiting and self.stopped() is None):
+                if not stops and self.stopped() is not None:
+                    stops = True
+                    self.watcher.stopping(len(self._running))
                 while waiting and len(self._running) < len(self.slots) and self.stopped() is None:
                     self._begin(waiting.popleft())
                 self._listen()
