@@ -648,7 +648,7 @@ def test_the_hparams_tab_compares_a_sweep(work: Path) -> None:
             assert events.Tags()["graph"]
 
 
-def test_two_processes_make_one_confusion_matrix_of_all_samples() -> None:
+def test_two_processes_count_every_sample_once() -> None:
     words = [*TINY, OFTEN, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     words.append("data.samples=84")  # 21 to test and 21 to validate: one of each is dealt twice
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -662,6 +662,8 @@ def test_two_processes_make_one_confusion_matrix_of_all_samples() -> None:
     predicted = scores.argmax(1)
     by_hand = [[int(((test.labels == t) & (predicted == p)).sum()) for p in range(3)] for t in range(3)]
     assert (told["samples"], told["confusion"]) == (21, by_hand)
+    assert run.metrics["test_accuracy"] == pytest.approx(sum(by_hand[i][i] for i in range(3)) / 21, rel=1e-6)
+    assert run.metrics["test_loss"] == pytest.approx(float(nn.functional.cross_entropy(scores, test.labels)), rel=1e-5)
     wrong = (predicted != test.labels).nonzero().flatten().tolist()
     assert sorted(one["index"] for one in told["wrong"]) == sorted(
         sorted(wrong, key=lambda i: -float(scores[i].softmax(0).max()))[:16]

@@ -120,3 +120,15 @@ class DataModule(LightningDataModule):
         images, labels = batch
         layout = self._layout if images.dim() == 4 else torch.contiguous_format
         return self._normalise(images, layout), labels
+
+
+def counted(loader: DataLoader[Batch]) -> int:
+    """How many of the samples that a loader gives in order count, from the first one on.
+
+    Where processes share the samples, the sampler fills up to equal shares with samples that another process has.
+    """
+    dataset, sampler = loader.dataset, loader.sampler
+    assert isinstance(dataset, _Reader)
+    if isinstance(sampler, DistributedSampler):
+        return len(range(sampler.rank, len(dataset), sampler.num_replicas))
+    return len(dataset)

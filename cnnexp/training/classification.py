@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from torchmetrics import Metric
 
+from cnnexp.data.module import counted
 from cnnexp.errors import RunError
 from cnnexp.training import metrics
 from cnnexp.training.components import Loss, make_optimizer, make_scheduler
@@ -46,6 +48,7 @@ class Classification(LightningModule):
         # One process alone asks how far the training metrics are, so they may not wait for the others.
         made = {stage: metrics.make(config["task"]["metrics"], classes, stage != "at_train") for stage in _STAGES}
         self.measures = nn.ModuleDict({stage: nn.ModuleDict(dict(group)) for stage, group in made.items()})
+        self.losses = nn.ModuleDict({stage: metrics.Mean() for stage in _HELD_OUT})
         self._config, self._watch, self._after_epoch = config, watch, after_epoch
         if compiled:
             model.compile()
@@ -130,26 +133,31 @@ class Classification(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Measure a batch that was held out; its scores."""
-        return self._evaluate("val", batch)
+        return self._evaluate("val", batch, batch_idx, self.trainer.val_dataloaders)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Measure a batch of the test set; its scores."""
-        return self._evaluate("test", batch)
+        return self._evaluate("test", batch, batch_idx, self.trainer.test_dataloaders)
 
-    def _evaluate(self, stage: str, batch: Batch) -> Tensor:
+    def _evaluate(self, stage: str, batch: Batch, batch_idx: int, loader: DataLoader[Batch] | None) -> Tensor:
         images, labels = batch
         scores: Tensor = self(images)
-        size = len(labels)
-        self.log(
-            f"{stage}_loss", self.loss(scores, labels), batch_size=size, on_epoch=True, on_step=False, sync_dist=True
-        )
-        for name, metric in _of(self.measures, stage).items():
-            metric.update(scores, labels)
-            self.log(f"{stage}_{name}", metric, batch_size=size, on_epoch=True, on_step=False)
+        assert loader is not None
+        assert loader.batch_size is not None
+        kept = min(max(counted(loader) - batch_idx * loader.batch_size, 0), len(labels))
+        mean, measures = self.losses[f"at_{stage}"], _of(self.measures, stage)
+        assert isinstance(mean, metrics.Mean)
+        if kept:
+            mean.update(self.loss(scores[:kept], labels[:kept]), kept)
+            for metric in measures.values():
+                metric.update(scores[:kept], labels[:kept])
+        for name, metric in {"loss": mean, **measures}.items():
+            self.log(f"{stage}_{name}", metric, batch_size=kept, on_epoch=True, on_step=False)
         return scores
 
 
-_STAGES = ("at_train", "at_val", "at_test")  # `train` is a method of every module and cannot be a key
+_HELD_OUT = ("at_val", "at_test")
+_STAGES = ("at_train", *_HELD_OUT)  # `train` is a method of every module and cannot be a key
 
 
 def _of(measures: nn.ModuleDict, stage: str) -> dict[str, Metric]:

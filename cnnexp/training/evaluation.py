@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
-from cnnexp.data.module import DataModule
+from cnnexp.data.module import DataModule, counted
 from cnnexp.records import files
 from cnnexp.training.tolerance import Tolerance
 from cnnexp.views import classes
@@ -174,24 +174,23 @@ class Predictions(Callback):
             self._kept.append((labels, *classify(scores)))
 
     def _finish(self, trainer: Trainer, split: str, loader: Any) -> None:
-        sampler = getattr(loader, "sampler", None)
         confusion, wrong = torch.zeros((self.classes, self.classes), dtype=torch.long), list[Wrong]()
         with self._tolerant("the confusion matrix"):
-            confusion, wrong = self._counted(sampler, len(loader.dataset))
-        if isinstance(sampler, DistributedSampler):
+            confusion, wrong = self._counted(loader)
+        if isinstance(loader.sampler, DistributedSampler):
             confusion, wrong = _joined(confusion, wrong, trainer.strategy.root_device)
         if trainer.is_global_zero and confusion.any():
             self.found[split] = Evaluation(split, confusion.tolist(), wrong)
 
-    def _counted(self, sampler: Any, size: int) -> tuple[Tensor, list[Wrong]]:
+    def _counted(self, loader: DataLoader[Any]) -> tuple[Tensor, list[Wrong]]:
         """What this process has seen."""
         labels, predicted, probability = (torch.cat(parts).cpu() for parts in zip(*self._kept, strict=True))
         self._kept.clear()
         index = torch.arange(len(labels))
-        if isinstance(sampler, DistributedSampler):
-            index = index * sampler.num_replicas + sampler.rank
-            once = index < size  # the sampler fills up with samples that were dealt already
-            index, labels, predicted, probability = (x[once] for x in (index, labels, predicted, probability))
+        once = slice(counted(loader))
+        index, labels, predicted, probability = (x[once] for x in (index, labels, predicted, probability))
+        if isinstance(loader.sampler, DistributedSampler):
+            index = index * loader.sampler.num_replicas + loader.sampler.rank
         return counts(labels, predicted, self.classes), surest(index, labels, predicted, probability)
 
 

@@ -23,6 +23,30 @@ METRICS = Catalog(
 )
 
 
+class Mean(Metric):
+    """The mean of batches' means over samples, also where processes have unequal numbers of them.
+
+    Lightning's own mean is wrong there, and torchmetrics' MeanMetric, told to let NaN through, forgets the weights.
+    """
+
+    total: torch.Tensor
+    samples: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("samples", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, mean: torch.Tensor, samples: int) -> None:
+        """Add a batch: its mean, and of how many samples."""
+        self.total = self.total + mean * samples
+        self.samples = self.samples + samples
+
+    def compute(self) -> torch.Tensor:
+        """The mean of all."""
+        return self.total / self.samples
+
+
 def check(entries: Mapping[str, Any], classes: int) -> list[Problem]:
     """Every problem of the metrics of a task, tried on a few made-up scores."""
     problems = []
