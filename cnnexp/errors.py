@@ -108,11 +108,25 @@ def render(problems: Sequence[Problem], end: str = "nothing was run") -> str:
 
 def reason(error: BaseException) -> str:
     """What a library said when it raised, as the one line that goes into a message of ours."""
-    cause = error.__cause__ if error.__cause__ is not None and not str(error).strip() else error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    cause = error.__cause__ if error.__cause__ is not None and not said(error).strip() else error
+    lines = [line.strip() for line in said(cause).splitlines() if line.strip()]
     if not lines:
         return type(cause).__name__
-    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1]).rstrip(".")
+    text = " ".join(lines[:2] if lines[0].endswith(":") else lines[:1]).rstrip(".")
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+_LONGEST = 1000
+"""The characters of a reason; the log has all of it."""
+
+
+def said(error: BaseException) -> str:
+    """What an exception says; nothing where it cannot even say it."""
+    try:
+        # A name of a file that is no UTF-8 can be written nowhere as it is.
+        return str(error).encode(errors="backslashreplace").decode()
+    except Exception:  # its __str__ may raise anything
+        return ""
 
 
 def normalised(name: str) -> str:

@@ -23,7 +23,13 @@ def text(table: Table) -> str:
 
 
 class PatientConsole(Console):
-    """A console whose reader may go away: the work goes on when nobody looks."""
+    """A console whose reader may go away, or whose file may fill up: the work goes on when nobody looks."""
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError:
+            self.quiet = True
 
     def on_broken_pipe(self) -> None:
         """Be silent from here on."""

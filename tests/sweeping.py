@@ -69,6 +69,28 @@ class Trouble(nn.Module):
     def interrupts(self) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
+    def signals(self) -> None:
+        os.kill(os.getpid(), signal.SIGRTMIN + 6)
+
+    def misnames(self) -> None:
+        raise ValueError("there is no " + os.fsdecode(b"caf\\xe9"))
+
+    def stops(self) -> None:
+        class Stop(BaseException):
+            pass
+
+        raise Stop("as it was told")
+
+    def mutters(self) -> None:
+        class Mute(Exception):
+            def __str__(self) -> str:
+                raise TypeError("nothing to say")
+
+        raise Mute
+
+    def goes(self) -> None:
+        os.chdir("/")
+
     def kills_once(self) -> None:
         if not os.path.exists("killed"):
             open("killed", "w").close()

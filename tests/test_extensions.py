@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -114,6 +115,11 @@ def test_its_mistakes_are_told_like_those_of_torchs_layers(
             "ValueError: out of paper\n",
         ),
         (
+            "[script_layers]",
+            "error: override 'extensions=[script_layers]': extensions: importing 'script_layers' failed: "
+            "it calls sys.exit(0)\n  hint: put what is a script behind: if __name__ == '__main__':\n",
+        ),
+        (
             "['os; rm']",
             "error: override 'extensions=['os; rm']': extensions: 'os; rm' is not the name of a Python module\n"
             "  hint: write it as in an import: my_package.layers\n",
@@ -128,8 +134,17 @@ def test_a_module_that_cannot_be_imported_is_one_line(
     value: str, told: str, example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (example / "broken_layers.py").write_text("raise ValueError('out of paper')\n")
+    (example / "script_layers.py").write_text("import sys\nsys.exit(0)\n")
     assert main(["check", "model=squeeze", f"extensions={value}"]) == 2
     assert capsys.readouterr().err == f"{told}1 problem; nothing was run\n"
+
+
+def test_what_a_module_prints_is_no_part_of_the_json(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example / "loud_layers.py").write_text("print('hello')\n")
+    assert main(["check", "--json", "model=mlp", "extensions=[loud_layers]"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)
+    assert told.err == "hello\n"
 
 
 def test_a_strangers_file_imports_nothing(example: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,37 @@ def test_excluded_points_are_left_out(composer: Composer, rule: str, left: list[
     assert found.idle == ((0,) if len(left) == 4 else ())
 
 
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["optimizer=sgd,adam", "sweep.exclude=[{optimizer:sgd,optimizer.lr:0.001}]"], ["sgd", "adam"]),
+        (["optimizer=sgd,adam", "sweep.exclude=[{optimizer.lr:0.001}]"], ["sgd"]),
+        (["optimizer=sgd,adam", "sweep.exclude=[{optimizer.momentum:[0.0,0.9]}]"], ["adam"]),
+        (["model=mlp,net", "sweep.exclude=[{model:mlp,model.activation:ReLU}]"], ["net"]),
+        (["model=mlp,net", "sweep.exclude=[{data.num_classes:10}]", "data.batch_size=32"], None),
+    ],
+)
+def test_a_rule_asks_the_point_itself(composer: Composer, words: list[str], left: list[str] | None) -> None:
+    """What a key holds may come from a file that the sweep chooses."""
+    if left is None:
+        with pytest.raises(ConfigError, match="leaves out every point"):
+            space(composer, words)
+        return
+    assert [next(iter(at.changed.values())) for at in space(composer, words).points] == left
+
+
+def test_a_key_may_be_deleted_and_swept(composer: Composer) -> None:
+    found = space(composer, ["~optimizer.lr", "+optimizer.lr=0.1,0.2"]).points
+    assert [composer.compose(at.overrides).values["optimizer"]["lr"] for at in found] == [0.1, 0.2]
+    assert [dict(at.changed) for at in found] == [{"optimizer.lr": "0.1"}, {"optimizer.lr": "0.2"}]
+
+
+def test_a_key_that_some_group_has_is_no_typo(composer: Composer) -> None:
+    assert len(space(composer, ["optimizer=sgd,adam", "sweep.exclude=[{optimizer.momentum:0.123}]"]).points) == 2
+    with pytest.raises(ConfigError, match=r"names optimizer\.mometum, which is no key of the config"):
+        space(composer, ["optimizer=sgd,adam", "sweep.exclude=[{optimizer.mometum:0.9}]"])
+
+
 def test_a_study_is_a_file_and_the_command_line_wins(composer: Composer) -> None:
     whole = space(composer, ["sweep=padding"])
     assert whole.settings.name == "padding"
@@ -247,6 +278,25 @@ REFUSED = [
     (
         ["seed=1,2", "sweep.name=a,b"],
         "error: override 'sweep.name=a,b': sweep.name says how the sweep is made; it cannot be swept itself\n"
+        "1 problem; nothing was run",
+    ),
+    (
+        ["seed=1,2", "+sweep.grid.optimizer.lr=[0.1,0.2]"],
+        "error: conf/sweep/default.yaml:5:1 sweep.grid: optimizer holds a mapping, "
+        "and wants the values of one key\n"
+        "  hint: write whole keys: optimizer.lr: [1, 2]\n"
+        "1 problem; nothing was run",
+    ),
+    (
+        ["hydra.sweeper.params={optimizer.lr: '0.1,0.2'}"],
+        "error: override 'hydra.sweeper.params={optimizer.lr: '0.1,0.2'}': hydra.sweeper.params is for a config file\n"
+        "  hint: here, give the key its values: optimizer.lr=0.1,0.2\n"
+        "1 problem; nothing was run",
+    ),
+    (
+        ["hydra.verbose=true,false"],
+        "error: override 'hydra.verbose=true,false': hydra.verbose says how the command works and changes no run; "
+        "it cannot be swept\n"
         "1 problem; nothing was run",
     ),
     (

@@ -89,6 +89,37 @@ def test_what_a_job_does_to_itself_is_recorded_and_harms_no_other(work: Path) ->
     assert remaining(work) == []
 
 
+def test_odd_ends_of_a_job_are_told_and_harm_no_other(work: Path) -> None:
+    told = cnnexp(work, "--multirun", *FAST, "model.kind=signals,misnames,stops,mutters,goes")
+    assert told.code == 1
+    assert "Traceback" not in told.err
+    assert outcomes(work) == {
+        "signals": ("failed", f"crashed with signal {signal.SIGRTMIN + 6}; the log shows where"),
+        "misnames": ("failed", "the run failed: ValueError: there is no caf\\udce9"),
+        "stops": ("failed", "the run failed: Stop: as it was told"),
+        "mutters": ("failed", "the run failed: Mute"),
+        "goes": ("completed", None),
+    }
+    gone = next(sweep_folder(work).glob("*goes"))
+    assert {"metrics.csv", "evaluation.json", "checkpoints"} <= {f.name for f in gone.iterdir()}
+    assert records(sweep_folder(work))["4_kind=goes"]["metrics"]
+
+
+def test_a_sweep_goes_on_when_nothing_can_be_told(work: Path) -> None:
+    """Standard error is a full disk."""
+    words = [sys.executable, "-m", "cnnexp", "--multirun", *FAST, "model.kind=nothing,raises", "trainer.max_epochs=1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(work)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, cwd=work, env=environment, stdout=subprocess.PIPE, stderr=full, check=False)
+    assert done.returncode == 1
+    assert b"nothing" in done.stdout
+    assert set(outcomes(work).values()) == {
+        ("completed", None),
+        ("failed", "the run failed: RuntimeError: as it was told"),
+    }
+    assert json.loads((sweep_folder(work) / "sweep.json").read_text())["status"] == "failed"
+
+
 def test_crashes_limits_and_a_full_disk_are_told_apart(work: Path) -> None:
     kinds = "model.kind=quits,crashes,grabs,hangs,fills,kills_once"
     told = cnnexp(work, "--multirun", *FAST, kinds, "sweep.memory_limit=2GiB", "sweep.time_limit=8")
@@ -198,6 +229,16 @@ def test_a_signal_saves_what_runs_and_resume_does_the_rest(number: int, code: in
     done = cnnexp(work, "resume", str(folder))
     assert (done.code, done.out) == (0, again.out)
     assert done.err.startswith("all 4 jobs are completed; nothing to do\n")
+
+
+def test_a_sweep_whose_end_was_not_written_is_completed_by_resume(work: Path) -> None:
+    assert cnnexp(work, "--multirun", *FAST, "seed=1,2", "trainer.max_epochs=1").code == 0
+    folder = sweep_folder(work)
+    told = json.loads((folder / "sweep.json").read_text())
+    (folder / "sweep.json").write_text(json.dumps({**told, "status": "running", "finished": None}))
+    assert cnnexp(work, "resume", str(folder.relative_to(work))).code == 0
+    again = json.loads((folder / "sweep.json").read_text())
+    assert (again["status"], bool(again["finished"])) == ("completed", True)
 
 
 def wait_for(process: Command, work: Path, met: Callable[[dict[str, list[str]]], bool]) -> None:

@@ -9,6 +9,7 @@ Nothing else in a config imports anything.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import sys
@@ -90,13 +91,18 @@ def _import(index: int, name: Any) -> Iterator[Problem]:
         yield Problem("bad-extension", path, text, "write it as in an import: my_package.layers")
         return
     try:
-        importlib.import_module(name)
+        with contextlib.redirect_stdout(sys.stderr):  # what a module prints is no part of a table or of JSON
+            importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             text = f"extensions: there is no module '{name}'"
             yield Problem("bad-extension", path, text, "it must lie in the working folder or be installed")
             return
         yield Problem("bad-extension", path, f"extensions: importing '{name}' failed: {reason(error)}")
+    except SystemExit as error:
+        code = "" if error.code is None else repr(error.code)
+        text = f"extensions: importing '{name}' failed: it calls sys.exit({code})"
+        yield Problem("bad-extension", path, text, "put what is a script behind: if __name__ == '__main__':")
     except Exception as error:  # a user's module may raise anything
         said = f"{type(error).__name__}: {reason(error)}"
         yield Problem("bad-extension", path, f"extensions: importing '{name}' failed: {said}")

@@ -22,7 +22,9 @@ def say(line: str, stream: TextIO | None = None) -> None:
     stream = sys.stderr if stream is None else stream
     try:
         print(line, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError) and stream is not sys.stderr:
+            raise  # a result that cannot be written is lost
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is printed later is no error either
 
 

@@ -224,11 +224,14 @@ def resume(folder: Path, overrides: Sequence[str]) -> int:
         else:
             unchanged(study, composer, whole)
         if not (pending := study.pending()):
-            say(f"all {len(study.jobs)} jobs are completed; nothing to do")
+            if study.fields.get("status") != "completed":
+                study.finish("completed")
+            jobs = "its only job is" if len(study.jobs) == 1 else f"all {len(study.jobs)} jobs are"
+            say(f"{jobs} completed; nothing to do")
             return _summary(study)
         left = [dict(job.changed) for job in pending]
         again = replace(whole, points=tuple(at for at in whole.points if dict(at.changed) in left))
         points = preflight.sound(list(preflight.inspect(composer, again)), skip_invalid=False)
         preflight.sound(_ready(points, made), skip_invalid=False)
-        study.update(status="running")
+        study.update(status="running", finished=None)
         return _run(study, whole.settings, made)

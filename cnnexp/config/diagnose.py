@@ -170,7 +170,7 @@ def _value(base: DictConfig, override: Override) -> tuple[str, Problem | None]:
         message = f"there is no key '{part}'{place}{did_you_mean(str(part), known)}"
         hint = f"the keys there are {', '.join(known)}" if known and "did you mean" not in message else None
         return text, Problem("unknown-key", path, message, hint, where(override))
-    merges = isinstance(node, DictConfig) and "type" in node and not override.is_delete()
+    merges = isinstance(node, DictConfig) and _has(node, "type") and not override.is_delete()
     return f"++{text.lstrip('+')}" if merges and isinstance(override.value(), dict) else text, None
 
 
@@ -179,7 +179,13 @@ def _unknown_inside(base: DictConfig, override: Override, path: Path) -> Problem
     node: Any = base
     for part in path:
         node = _child(node, part)
-    if override.is_add() or override.is_delete() or not isinstance(node, DictConfig) or "type" in node:
+    if (
+        override.is_add()
+        or override.is_delete()
+        or not isinstance(node, DictConfig)
+        or _has(node, "type")
+        or node._is_none()
+    ):
         return None
     value = override.value()
     unknown = [str(k) for k in value if not _has(node, k)] if isinstance(value, dict) else []

@@ -25,6 +25,7 @@ _BASIC = (
 )
 _MOST = 10_000
 """Values of one key."""
+_PARAMS = "hydra.sweeper.params"
 _OTHERWISE = {
     "hydra.sweep": "outputs=DIR and sweep.name=NAME say where a sweep is recorded",
     "hydra.launcher": "sweep.slots, sweep.threads and their neighbours say how jobs are run",
@@ -84,6 +85,9 @@ def factors(composer: Composer, overrides: Sequence[str], grid: Mapping[str, Any
     problems = reader.problems
     found: dict[str, Factor] = {}
     for key, value in grid.items():
+        if isinstance(value, Mapping):
+            problems.append(_nested(key, value))
+            continue
         values = value if isinstance(value, list) else [value]
         texts = [f"{key}={value}"] if isinstance(value, str) else [f"{key}={_text(v)}" for v in values]
         if not texts:
@@ -97,6 +101,19 @@ def factors(composer: Composer, overrides: Sequence[str], grid: Mapping[str, Any
     if problems:
         raise ConfigError(problems)
     return list(found.values())
+
+
+def _nested(key: str, value: Mapping[Any, Any]) -> Problem:
+    """The problem of a mapping in a grid, where one writes whole keys."""
+    path: Path = ("sweep", "grid", key)
+    inner: Any = value
+    while isinstance(inner, Mapping) and inner:
+        part, inner = next(iter(inner.items()))
+        path = (*path, part)
+    text = f"sweep.grid: {key} holds a mapping, and wants the values of one key"
+    return Problem(
+        "bad-value", ("sweep", "grid", key), text, f"write whole keys: {'.'.join(map(str, path[2:]))}: [1, 2]"
+    )
 
 
 def _replaced(earlier: Factor | None) -> str:
@@ -128,7 +145,9 @@ class _Reader:
             self._tell("too-many-jobs", texts[0], path, f"has more than {_MOST:,} values")
             return None
         values = tuple(o.value() for o in singles)
-        return Factor(parsed[0].key_or_group, tuple(str(o.input_line) for o in singles), values, path, texts[0])
+        # What is deleted may be added anew: both hold, in their order.
+        key = f"~{parsed[0].key_or_group}" if parsed[0].is_delete() else parsed[0].key_or_group
+        return Factor(key, tuple(str(o.input_line) for o in singles), values, path, texts[0])
 
     def _parsed(self, text: str, path: Path) -> Iterator[Override]:
         problems = parse([text])[1]
@@ -204,7 +223,10 @@ def params(composer: Composer, overrides: Sequence[str]) -> dict[str, Any]:
     for text in overrides:
         key = ".".join(map(str, as_path(text.partition("=")[0].lstrip("+~").replace("/", "."))))
         own = next((k for k in _OTHERWISE if key == k or key.startswith(f"{k}.")), None)
-        if own and not key.startswith("hydra.sweeper.params"):
+        if own and key.startswith(_PARAMS):
+            message, hint = f"{_PARAMS} is for a config file", "here, give the key its values: optimizer.lr=0.1,0.2"
+            raise ConfigError([Problem("bad-sweep", (), message, hint, f"override '{text}'")])
+        if own:
             message = f"{own} has no effect: sweeps are cnnexp's own"
             raise ConfigError([Problem("foreign-plugin", (), message, _OTHERWISE[own], f"override '{text}'")])
     chosen = [text for text in overrides if "." not in text.partition("=")[0] or "hydra." in text]

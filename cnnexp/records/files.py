@@ -19,7 +19,8 @@ def write(path: Path, content: str | bytes, synced: bool = True) -> None:
     Raises:
         OSError: it cannot be written; what was at `path` is untouched.
     """
-    data = content.encode() if isinstance(content, str) else content
+    # What a library said may hold names of files that are no UTF-8.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     replace(path, lambda file: file.write(data), synced)
 
 

@@ -42,7 +42,7 @@ def work(order: Order, channel: Connection) -> None:
         channel: gets dicts: what `fit.run` reports, and at last `{"status": …, "error": …}`.
     """
     _alone(order)
-    folder = Path(order.folder)
+    folder = Path(order.folder).absolute()  # its code may go to another one
     ended: dict[str, Any]
     try:
         _train(folder, channel)
@@ -117,10 +117,12 @@ def _fence(memory: int) -> None:
     import resource
 
     used = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE") if _PROC else 0
-    resource.setrlimit(resource.RLIMIT_DATA, (used + memory, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_DATA, (min(used + memory, _LARGEST), resource.RLIM_INFINITY))
 
 
 _PROC = Path("/proc/self/statm").exists()
+_LARGEST = 2**62
+"""The largest limit that every system takes."""
 
 
 def look(configs: Sequence[Mapping[str, Any]], channel: Connection) -> None:

@@ -88,6 +88,10 @@ def work(
             Pool(study, places, settings, made, watcher, lambda: signals.asked).run(jobs)
     except KeyboardInterrupt:
         signals.asked = signals.asked or 2
+    except BaseException:
+        with contextlib.suppress(OSError):
+            study.finish("interrupted")
+        raise
     if signals.asked is not None:
         study.finish("interrupted")
         raise Interrupted(signals.asked, study.path)

@@ -250,8 +250,7 @@ class Pool:
         if code == -signal.SIGTERM:
             return "failed", _SAYS["stopped"], "stopped"
         if code is not None and code < 0:
-            name = signal.Signals(-code).name
-            return "failed", f"crashed with {name}; the log shows where", "crashed"
+            return "failed", f"crashed with {_name(-code)}; the log shows where", "crashed"
         return "failed", f"its process ended with exit code {code} before the run was over", "exited"
 
 
@@ -287,6 +286,13 @@ def _memory(pid: int | None) -> int:
             with contextlib.suppress(psutil.Error):
                 total += one.memory_info().rss
     return total
+
+
+def _name(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:  # a real-time signal
+        return f"signal {signum}"
 
 
 def _size(number: int) -> str:

@@ -62,8 +62,9 @@ def space(composer: Composer, overrides: Sequence[str]) -> Space:
     Raises:
         ConfigError: nothing is swept, too much is, or something about it is wrong; holds every problem.
     """
+    hydras = params(composer, fixed(overrides))
     frame, settings = _frame(composer, overrides)
-    grid = {**params(composer, fixed(overrides)), **settings.grid}
+    grid = {**hydras, **settings.grid}
     try:
         found = factors(composer, overrides, grid)
     except ConfigError as error:
@@ -80,16 +81,16 @@ def space(composer: Composer, overrides: Sequence[str]) -> Space:
     axes = _axes(settings, found)
     if (size := math.prod(len(axis) for axis in axes)) > max(_MOST, settings.max_jobs):
         raise ConfigError(frame.locator.locate([_too_many(size, settings)]))
-    rules = [_rule(i, rule, found, frame) for i, rule in enumerate(settings.exclude)]
-    if wrong := [rule for rule in rules if isinstance(rule, Problem)]:
+    exclusion = _Exclusion(composer, settings.exclude, found, frame)
+    points = _points(axes, exclusion)
+    if wrong := list(exclusion.problems()):
         raise ConfigError(frame.locator.locate(wrong))
-    points, used = _points(axes, [r for r in rules if not isinstance(r, Problem)])
     if len(points) > settings.max_jobs:
         raise ConfigError(frame.locator.locate([_too_many(len(points), settings)]))
     if not points:
         text = "sweep.exclude leaves out every point"
         raise ConfigError(frame.locator.locate([Problem("nothing-swept", ("sweep", "exclude"), text)]))
-    idle = tuple(i for i in range(len(settings.exclude)) if i not in used)
+    idle = tuple(i for i in range(len(settings.exclude)) if i not in exclusion.used)
     return Space(settings, points, idle, {text: f.path for f in found if f.path for text in f.texts})
 
 
@@ -130,6 +131,9 @@ def _misused(found: Sequence[Factor]) -> Iterator[Problem]:
     for factor in found:
         if factor.swept and (factor.key == "sweep" or factor.key.startswith("sweep.")):
             text = f"{factor.key} says how the sweep is made; it cannot be swept itself"
+            yield Problem("bad-sweep", factor.path, text, where=factor.where)
+        if factor.swept and factor.key.partition(".")[0] == "hydra":
+            text = f"{factor.key} says how the command works and changes no run; it cannot be swept"
             yield Problem("bad-sweep", factor.path, text, where=factor.where)
         if factor.swept and factor.key == "outputs":
             text = "a sweep is recorded in one folder: outputs cannot be swept"
@@ -225,29 +229,83 @@ def _axes(settings: Settings, found: Sequence[Factor]) -> list[list[_Choice]]:
     return axes
 
 
-def _rule(
-    number: int, rule: Mapping[str, Any], found: Sequence[Factor], frame: Config
-) -> Mapping[str, Any] | Problem | None:
-    """What a rule of `sweep.exclude` asks of the swept keys; None where what all points share does not meet it."""
-    known = {f.key for f in found}
-    open_: dict[str, Any] = {}
-    for key, wanted in rule.items():
-        if key in known:
-            open_[key] = wanted
-            continue
-        there, value = _value(frame, key)
-        if not there:
-            text = f"sweep.exclude[{number}] names {key}, which is no key of the config{did_you_mean(key, known)}"
-            return Problem("unknown-key", ("sweep", "exclude", number), text)
-        if not _meets(value, wanted):
-            return None
-    return open_
+@dataclass(frozen=True)
+class _Rule:
+    """A rule of `sweep.exclude`.
+
+    Arguments:
+        number: its place in the list.
+        swept: what it asks of the factors' own values.
+        rest: what it asks of keys that a point has from elsewhere, which may be a group that is swept.
+    """
+
+    number: int
+    swept: Mapping[str, Any]
+    rest: Mapping[str, Any]
 
 
-def _value(frame: Config, key: str) -> tuple[bool, Any]:
-    if key in frame.choices:
-        return True, frame.choices[key]
-    node: Any = frame.values
+class _Exclusion:
+    """Decides which points `sweep.exclude` leaves out.
+
+    Arguments:
+        composer: composes a point where a rule asks for more than the factors' own values.
+        rules: the rules, in order.
+        found: the factors.
+        frame: the config that all points share.
+    """
+
+    def __init__(
+        self, composer: Composer, rules: Sequence[Mapping[str, Any]], found: Sequence[Factor], frame: Config
+    ) -> None:
+        self._composer, self._known, self._frame = composer, {f.key for f in found}, frame
+        self._groups = any(f.key in frame.choices for f in found if f.swept)
+        self._seen: dict[tuple[int, str], bool] = {}
+        self.rules = [
+            _Rule(
+                i,
+                {key: wanted for key, wanted in rule.items() if key in self._known},
+                {key: wanted for key, wanted in rule.items() if key not in self._known},
+            )
+            for i, rule in enumerate(rules)
+        ]
+        self.used: set[int] = set()
+
+    def hits(self, values: Mapping[str, Any], texts: tuple[str, ...]) -> bool:
+        """Whether some rule leaves out the point with these values, which these overrides compose."""
+        near = [rule for rule in self.rules if all(_meets(values[k], w) for k, w in rule.swept.items())]
+        config = self._composed(texts) if any(rule.rest for rule in near) else None
+        hit = [rule.number for rule in near if not rule.rest or (config and self._holds(rule, config))]
+        self.used.update(hit)
+        return bool(hit)
+
+    def problems(self) -> Iterator[Problem]:
+        """The keys of rules that no point has; ask when all points were looked at."""
+        for rule in self.rules:
+            for key in rule.rest:
+                known = self._seen.get((rule.number, key), self._groups or _value(self._frame, key)[0])
+                if not known:
+                    near = did_you_mean(key, self._known)
+                    text = f"sweep.exclude[{rule.number}] names {key}, which is no key of the config{near}"
+                    yield Problem("unknown-key", ("sweep", "exclude", rule.number), text)
+
+    def _composed(self, texts: tuple[str, ...]) -> Config | None:
+        try:
+            config = self._composer.compose(texts)
+        except ConfigError:
+            return None  # what is wrong with a point is told when all are checked
+        return None if config.problems else config
+
+    def _holds(self, rule: _Rule, config: Config) -> bool:
+        found = {key: _value(config, key) for key in rule.rest}
+        for key, (there, _) in found.items():
+            self._seen[rule.number, key] = there or self._seen.get((rule.number, key), False)
+        return all(there and _meets(value, rule.rest[key]) for key, (there, value) in found.items())
+
+
+def _value(config: Config, key: str) -> tuple[bool, Any]:
+    if key in config.choices:
+        return True, config.choices[key]
+    node: Any = config.values
     for part in as_path(key):
         try:
             node = node[part]
@@ -260,18 +318,13 @@ def _meets(value: Any, wanted: Any) -> bool:
     return bool(value == wanted) or (isinstance(wanted, list) and not isinstance(value, list) and value in wanted)
 
 
-def _points(
-    axes: Sequence[Sequence[_Choice]], rules: Sequence[Mapping[str, Any] | None]
-) -> tuple[tuple[Coordinates, ...], set[int]]:
-    """The points that no rule leaves out, and the rules that left one out."""
+def _points(axes: Sequence[Sequence[_Choice]], exclusion: _Exclusion) -> tuple[Coordinates, ...]:
+    """The points that no rule leaves out."""
     points: list[Coordinates] = []
-    used: set[int] = set()
     for choices in itertools.product(*axes):
         values = {key: value for choice in choices for key, value in choice.values.items()}
-        hit = [i for i, r in enumerate(rules) if r is not None and all(_meets(values[k], w) for k, w in r.items())]
-        used.update(hit)
-        if not hit:
+        texts = tuple(text for choice in choices for text in choice.texts)
+        if not exclusion.hits(values, texts):
             changed = {key: text for choice in choices for key, text in choice.changed.items()}
-            texts = tuple(text for choice in choices for text in choice.texts)
             points.append(Coordinates(len(points), texts, changed))
-    return tuple(points), used
+    return tuple(points)

@@ -94,7 +94,7 @@ class Study:
             ConfigError: nothing can be written there.
         """
         started = datetime.now().astimezone()
-        stem = f"{started:%Y-%m-%d_%H-%M-%S}" + (f"_{folder_name(name)}" if name else "")
+        stem = f"{started:%Y-%m-%d_%H-%M-%S}" + (f"_{named}" if (named := folder_name(name or "")).strip("_") else "")
         hidden = root / f".{stem}.{os.getpid()}"
         try:
             hidden.mkdir(parents=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from cnnexp.errors import Interrupted, RunError, reason
+from cnnexp.errors import Interrupted, RunError, reason, said
 
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -52,7 +52,8 @@ def ending(error: BaseException, asked: int | None) -> Ending:
     full = next((e for e in _chain(error) if isinstance(e, OSError) and e.errno in _NO_SPACE), None)
     if full is not None:
         return Ending("failed", unwritable(full), "disk")
-    return Ending("failed", f"{type(error).__name__}: {reason(error)}", "raised")
+    name, text = type(error).__name__, reason(error)
+    return Ending("failed", name if text == name else f"{name}: {text}", "raised")
 
 
 def unwritable(error: OSError) -> str:
@@ -74,7 +75,7 @@ def _signal(error: BaseException, asked: int | None) -> int | None:
 def _is_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
+    return isinstance(error, RuntimeError) and any(words in said(error).lower() for words in _NO_MEMORY)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -182,7 +182,7 @@ def _recorded(work: _Work, data: DataModule, report: Report | None) -> Path:
             data.use_layout(config["memory_format"])
             signals.obey()
             _fit(work, data, ledger, signals, report)
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
+    except BaseException as error:
         raise _ended(work, ledger, error, signals.asked) from error
     return record.path
 
