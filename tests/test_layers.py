@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from typing import Any
 
 import pytest
@@ -188,3 +189,20 @@ class TestWholeNetworks:
         namespace: dict[str, Any] = {}
         exec(plan.source(), namespace)
         assert repr(namespace["model"]) == repr(plan.build())
+
+
+def test_a_circular_padding_that_is_accepted_cuts_and_goes_on_at_the_other_end() -> None:
+    """torch itself hands on memory that nobody has written where a cut leaves less than the padding asks for."""
+    accepted = 0
+    for size, before, behind in product(range(1, 6), range(-4, 6), range(-4, 6)):
+        stack, _ = parse({"layers": [{"type": "CircularPad1d", "padding": [before, behind]}]})
+        _, problems = make_plan(stack, (2, size))
+        if problems:
+            continue
+        accepted += 1
+        x = torch.rand(3, 2, size)
+        kept = x[..., max(-before, 0) : size - max(-behind, 0)]
+        around = range(-max(before, 0), kept.shape[-1] + max(behind, 0))
+        expected = kept[..., [i % kept.shape[-1] for i in around]]
+        assert torch.equal(nn.CircularPad1d((before, behind))(x), expected)
+    assert accepted > 100

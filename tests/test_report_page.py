@@ -454,6 +454,14 @@ class TestTheFile:
         assert "default-src &#39;none&#39;" in text
         assert re.findall(r"<[^>]+\son\w+=", text) == []
 
+    def test_no_value_turns_the_words_after_it_around(self, tmp_path: Path) -> None:
+        page = report(fake_sweep(tmp_path / "s", {"model.x": ["a", "\u202eabc\u2067"]}, seeds=2))
+        text = page.read_text(encoding="utf-8")
+        assert not re.search("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", text)
+        assert "\\u202eabc\\u2067" in text
+        told = json.loads(re.findall(r'id="data">(.*?)</script>', text, re.DOTALL)[0])
+        assert "\\u202eabc" in json.dumps(told, ensure_ascii=False).replace("\\\\", "\\")
+
     def test_a_thousand_classes_are_readable(self, tmp_path: Path, browser: Browser) -> None:
         run = fake_run(tmp_path / "run")
         matrix = np.eye(1000, dtype=int) * 9
@@ -641,6 +649,11 @@ class TestTheCommand:
                 "error: --output must name an .html file, not 'page.pdf'\n1 problem; nothing was run\n",
             ),
             (
+                ["{}/run", "--output", "{}/page.html"],
+                "error: '{}/page.md' cannot be written: is a directory\n"
+                "  hint: choose another place with --output FILE.html\n1 problem; nothing was run\n",
+            ),
+            (
                 ["{}/run", "--output", "{}/absent/page.html"],
                 "error: '{}/absent/page.html' cannot be written: no such file or directory\n"
                 "  hint: choose another place with --output FILE.html\n1 problem; nothing was run\n",
@@ -652,6 +665,7 @@ class TestTheCommand:
     ) -> None:
         (tmp_path / "empty").mkdir()
         (tmp_path / "file").touch()
+        (tmp_path / "page.md").mkdir()
         fake_run(tmp_path / "run")
         before = sorted(tmp_path.rglob("*"))
         assert main(["report", *(word.format(tmp_path) for word in words)]) == 2

@@ -232,6 +232,17 @@ def test_runs_are_found_at_any_depth_oldest_first(tmp_path: Path) -> None:
     assert list(find(tmp_path / "nowhere")) == []
 
 
+def test_links_lead_to_runs_and_each_is_found_once(tmp_path: Path) -> None:
+    there = _made(tmp_path / "elsewhere", "a", "2026-03-04T12:00:00+00:00")
+    picked = tmp_path / "picked"
+    picked.mkdir()
+    (picked / "one").symlink_to(there)
+    (picked / "round").symlink_to(picked)
+    assert [run.path for run in find(picked)] == [picked / "one"]
+    (picked / "two").symlink_to(there)
+    assert len(find(picked)) == 1
+
+
 def test_the_oldest_is_first_over_a_change_of_the_clock(tmp_path: Path) -> None:
     later = _made(tmp_path, "a", "2026-10-25T02:10:00+01:00")
     earlier = _made(tmp_path, "b", "2026-10-25T02:30:00+02:00")

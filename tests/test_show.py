@@ -301,6 +301,15 @@ def test_the_checkpoint_that_was_read_is_named(run: Path, capsys: pytest.Capture
     assert "weights of checkpoints/best.previous.ckpt" in capsys.readouterr().out
 
 
+def test_it_is_told_where_the_best_checkpoint_is_damaged(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "checkpoints" / "best.ckpt").write_bytes(b"damaged")
+    assert main(["show", str(run), "logger.type=none"]) == 0
+    told = capsys.readouterr()
+    file = f"{run}/checkpoints/best.ckpt"
+    assert f"warning: the checkpoint '{file}' is damaged; checkpoints/last.ckpt is shown\n" in told.err
+    assert "weights of checkpoints/last.ckpt" in told.out
+
+
 def test_a_run_with_damaged_checkpoints_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in (run / "checkpoints").glob("*.ckpt"):
         file.write_bytes(b"damaged")

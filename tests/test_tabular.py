@@ -9,6 +9,7 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -230,7 +231,8 @@ class TestCsv:
         runs = table(["model.act", "width"], CELLS)
         heading, *lines = rows(to_csv(analyse(runs)))
         assert heading == [
-            *("rank", "run", "model.act", "width", "seed", "status", "val_accuracy", "test_accuracy", "test_loss"),
+            *("ranked_by", "rank", "run", "model.act", "width", "seed", "status", "counts"),
+            *("val_accuracy", "test_accuracy", "test_loss"),
             *("parameters", "multiply_adds", "seconds", "error", "folder"),
         ]
         assert len(lines) == len(runs)
@@ -247,7 +249,26 @@ class TestCsv:
                 assert float(told["test_accuracy"]) == run.fields["metrics"]["test_accuracy"]
             else:
                 assert (told["val_accuracy"], told["test_accuracy"]) == ("", "")
-        assert [line[0] for line in lines] == ["1", "1", "2", "2", "3", "3", "4", "4"]
+        assert {line[0] for line in lines} == {"val_accuracy max"}
+        assert [line[1] for line in lines] == ["1", "1", "2", "2", "3", "3", "4", "4"]
+
+    def test_the_means_follow_from_the_runs_that_count(self) -> None:
+        """Of two runs with the same seed the later counts, and one that failed does not."""
+        made = [(0, 1, 0.5), (1, 1, 0.7), (2, 2, 0.9)]
+        runs = [job(n, changed={"x": 1, "seed": s}, seed=s, best={"val_accuracy": v}) for n, s, v in made]
+        runs.append(job(3, status="failed", changed={"x": 1, "seed": 3}, seed=3, best={"val_accuracy": 0.1}))
+        analysis = analyse(runs)
+        heading, *lines = rows(to_csv(analysis))
+        told = [dict(zip(heading, line, strict=True)) for line in lines]
+        assert [r["counts"] for r in told] == ["no", "yes", "yes", "no"]
+        value = analysis.comparisons[0].ranking.rows[0].value
+        assert value is not None
+        assert value.mean == pytest.approx(fmean(float(r["val_accuracy"]) for r in told if r["counts"] == "yes"))
+
+    def test_a_carriage_return_ends_no_row(self) -> None:
+        text = to_csv(analyse([job(0, changed={"x": 1}, error="step 1\rstep 2\r\nout")]))
+        (_, line) = csv.reader(io.StringIO(text, newline=""))
+        assert "step 1\nstep 2\nout" in line
 
     def test_several_metrics_and_columns(self) -> None:
         runs = [
@@ -263,6 +284,7 @@ class TestCsv:
             ("1", "2", "", "0.5"),
         ]
         assert [(r["rank"], r["error"]) for r in told] == [("1", ""), ("", "'=1+1"), ("1", "")]
+        assert [r["ranked_by"] for r in told] == ["val_accuracy max", "val_accuracy max", "val_loss min"]
 
     def test_no_runs(self) -> None:
         assert len(rows(to_csv(analyse([])))) == 1

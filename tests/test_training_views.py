@@ -487,6 +487,9 @@ def test_a_histogram_leaves_out_what_is_no_number() -> None:
     same = statistics.histogram(torch.full((5,), 3.0))
     assert same is not None
     assert (same.counts, same.limits) == ([5.0], [3.0])
+    wide = statistics.histogram(torch.tensor([-3e38, 1.0, 3e38]))
+    assert wide is not None
+    assert (wide.counts[0], sum(wide.counts), wide.counts[-1]) == (1, 3, 1)
 
 
 def test_probabilities_are_taken_as_they_are() -> None:

@@ -83,6 +83,11 @@ class TestLayers:
         assert f"output         4×{height}×{height}" in printed
         assert f"parameters     {sum(p.numel() for p in real.parameters())}" in printed
 
+    @pytest.mark.parametrize("value", ["1e-3", "1.0e-3", "0.001"])
+    def test_a_number_is_read_as_in_a_config(self, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["layers", "BatchNorm2d", f"eps={value}"]) == 0
+        assert "with eps=0.001" in capsys.readouterr().out
+
     @pytest.mark.parametrize("name", ["Residual", "Parallel", "Repeat", "Unpool", "Sequential", "Permute", "mlp"])
     def test_composites_and_torchvisions_layers_are_explained(
         self, name: str, capsys: pytest.CaptureFixture[str]

@@ -86,7 +86,7 @@ def fill(layer: Layer, earlier: Sequence[Placed], arriving: Tensor) -> tuple[Map
     groups = params.get("groups")
     if problems and isinstance(groups, int) and shape[0] % groups:
         return None, problems  # what arrives cannot be grouped either; torch would say so in its own words
-    if problem := _window_too_large(layer, ordered, shape, earlier):
+    if problem := _window_too_large(layer, ordered, shape, earlier) or _wraps_too_far(layer, ordered, shape, earlier):
         return None, [*problems, problem]
     return MappingProxyType(ordered), problems
 
@@ -151,6 +151,22 @@ def _wrong_groups(layer: Layer, shape: Shape) -> Problem | None:
         if inferred and isinstance(groups, int) and shape[0] % groups:
             text = f"{layer.label}: {name} (={shape[0]}, inferred) must be divisible by {by} (={groups})"
             return Problem("bad-value", layer.place(by), text)
+    return None
+
+
+def _wraps_too_far(layer: Layer, params: Mapping[str, Any], shape: Shape, earlier: Sequence[Placed]) -> Problem | None:
+    """A circular padding that asks for more than a cut leaves: torch hands on memory that nobody has written."""
+    padding = params.get("padding")
+    if not layer.component.name.startswith("CircularPad") or not isinstance(padding, (tuple, list)):
+        return None
+    for size, pads in zip(reversed(shape), zip(padding[::2], padding[1::2], strict=False), strict=False):
+        kept = size + min(0, *pads)
+        if max(pads) > max(kept, 0) and kept < size:
+            left = f"only {max(kept, 0)} of the {size} are left when the other end is cut"
+            text = f"{layer.label}: padding (={shown(padding)}) goes on with {max(pads)} from the other end, but {left}"
+            return Problem(
+                "bad-value", layer.place("padding"), f"{text}: {times(shape)} arrives from {_origin(earlier)}"
+            )
     return None
 
 

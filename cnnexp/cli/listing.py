@@ -86,15 +86,20 @@ def layers(arguments: argparse.Namespace) -> int:
 
 
 def _values(words: Sequence[str]) -> dict[str, Any]:
-    """`key=value` words as plain values, read as YAML reads them."""
-    found = {}
+    """`key=value` words as plain values, read as config files are."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    found: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise bad_option(f"'{word}' is no parameter; one is written key=value")
         try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            read = OmegaConf.to_container(OmegaConf.create(f"value: {value}"))
+            assert isinstance(read, dict)
+            found[key] = read["value"]
+        except (yaml.YAMLError, OmegaConfBaseException, KeyError):
             raise bad_option(f"'{word}': the value is no YAML") from None
     return found
 

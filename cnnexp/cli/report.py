@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,15 +28,19 @@ def report(arguments: argparse.Namespace) -> int:
     from cnnexp.report.page import page
 
     analysis = analyse(runs)
-    text = page(folder, runs, analysis).encode(
-        errors="backslashreplace"
-    )  # a folder's name may hold bytes that are no text
+    text = page(folder, runs, analysis)
     broken = unreadable(folder, runs)
     heading = folder.resolve().name or "Report"
-    _written(output, lambda: files.write(output, text))
-    _written(output, lambda: tabular.write(output.parent, analysis, heading, output.stem, broken))
-    for ending in (output.suffix, ".csv", ".md"):
-        print(output.with_suffix(ending))
+    made = [output.with_suffix(ending) for ending in (output.suffix, ".csv", ".md")]
+    if folders := [file for file in made if file.is_dir()]:
+        raise _unwritable(folders[0], "is a directory")
+    try:
+        files.write(output, text)
+        tabular.write(output.parent, analysis, heading, output.stem, broken)
+    except OSError as error:
+        raise _unwritable(output, (error.strerror or str(error)).lower()) from None
+    for file in made:
+        print(file)
     return 0
 
 
@@ -57,11 +61,5 @@ def _output(folder: Path, given: str | None) -> Path:
     return Path(given)
 
 
-def _written(output: Path, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise bad_option(
-            f"'{output}' cannot be written: {reason}", "choose another place with --output FILE.html"
-        ) from None
+def _unwritable(file: Path, reason: str) -> ConfigError:
+    return bad_option(f"'{file}' cannot be written: {reason}", "choose another place with --output FILE.html")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cnnexp.cli.arguments import bad_option
+from cnnexp.cli.listing import say
 from cnnexp.cli.sweep import distrusted
 from cnnexp.errors import ConfigError, Problem, reason
 from cnnexp.settings import SHOW_DEFAULT
@@ -262,7 +263,10 @@ def _load_weights(model: Any, folder: Path) -> str:
         except ConfigError as error:
             problems += error.problems
         else:
-            return f"checkpoints/{taken(file).name}"
+            found = f"checkpoints/{taken(file).name}"
+            for problem in problems:
+                say(f"warning: {problem.message.removeprefix('checkpoint: ')}; {found} is shown")
+            return found
     hint = f"with freshly drawn weights: {_untrained(folder / 'config.yaml')}"
     text = problems[0].message.removeprefix("checkpoint: ") if problems else f"'{folder}' has no checkpoint yet"
     raise ConfigError([Problem("no-checkpoint", (), text, hint)])

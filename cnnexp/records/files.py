@@ -19,7 +19,7 @@ def write(path: Path, content: str | bytes, synced: bool = True) -> None:
     Raises:
         OSError: it cannot be written; what was at `path` is untouched.
     """
-    # What a library said may hold names of files that are no UTF-8.
+    # Names of files, which are in what libraries say as well, may be no UTF-8.
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     replace(path, lambda file: file.write(data), synced)
 

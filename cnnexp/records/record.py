@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -227,12 +227,26 @@ def load(path: Path) -> Run:
 def find(root: Path) -> Sequence[Run]:
     """Every run recorded below a folder, oldest first."""
     found = []
-    for file in root.rglob("run.json"):
+    for folder in folders(root):
         try:
-            found.append(load(file.parent))
+            found.append(load(folder))
         except RunError as error:
             log.warning("%s", error)
     return sorted(found, key=lambda run: (_started(run), str(run.path)))
+
+
+def folders(root: Path) -> Iterator[Path]:
+    """The folders below a folder, and itself, that hold a record; links are followed, and each is given once."""
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner.sort()
+        if "run.json" in names:
+            yield Path(folder)
 
 
 def _started(run: Run) -> float:

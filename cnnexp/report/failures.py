@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnexp.records import Run
+from cnnexp.records import Run, folders
 from cnnexp.report.ranking import Ranking
 
 
@@ -66,4 +66,5 @@ def title(changed: Mapping[str, str], run: Run | None = None) -> str:
 def unreadable(folder: Path, runs: Sequence[Run]) -> tuple[str, ...]:
     """The records below a folder that are none of some runs, because they cannot be read; by name."""
     known = {run.path for run in runs}
-    return tuple(sorted(str(f.relative_to(folder)) for f in folder.rglob("run.json") if f.parent not in known))
+    found = (one for one in folders(folder) if one not in known)
+    return tuple(sorted(str(one.relative_to(folder) / "run.json") for one in found))

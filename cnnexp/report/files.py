@@ -24,8 +24,7 @@ def write(folder: Path, ranking: Ranking, name: str = "table") -> None:
         OSError: the folder cannot be written to.
     """
     for ending, text in (("csv", _csv(ranking)), ("json", _json(ranking))):
-        # A folder's name may hold bytes that are no text.
-        files.write(folder / f"{name}.{ending}", text.encode(errors="backslashreplace"))
+        files.write(folder / f"{name}.{ending}", text)
 
 
 def _csv(ranking: Ranking) -> str:
@@ -73,9 +72,15 @@ def _pair(figure: Figure | None) -> list[_Cell]:
 
 
 def guarded(cell: _Cell) -> _Cell:
-    """The cell, with an apostrophe before a text that a spreadsheet would compute as a formula."""
-    formula = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{cell}" if formula and not _NUMBER.fullmatch(str(cell)) else cell
+    """The cell, with an apostrophe before a text that a spreadsheet would compute as a formula.
+
+    Lines end in one way, for Python's writer quotes no lone carriage return, which readers take for the end of a row.
+    """
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")
+    formula = text.startswith(("=", "+", "-", "@", "\t"))
+    return f"'{text}" if formula and not _NUMBER.fullmatch(text) else text
 
 
 def _json(ranking: Ranking) -> str:

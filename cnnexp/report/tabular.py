@@ -15,7 +15,7 @@ from cnnexp.report.failures import title
 from cnnexp.report.files import guarded
 from cnnexp.report.pairs import MANY_ROWS
 from cnnexp.report.pareto import COSTS, Pareto, cost
-from cnnexp.report.ranking import Figure, Row, monitored, seconds, tests
+from cnnexp.report.ranking import Figure, Row, counted, monitored, seconds, tests
 from cnnexp.report.table import printable
 
 _NAMED = 5
@@ -39,12 +39,15 @@ def write(
         OSError: the folder cannot be written to.
     """
     for ending, text in (("md", to_markdown(analysis, heading, unreadable)), ("csv", to_csv(analysis))):
-        # A folder's name may hold bytes that are no text.
-        files.write(folder / f"{name}.{ending}", text.encode(errors="backslashreplace"))
+        files.write(folder / f"{name}.{ending}", text)
 
 
 def to_csv(analysis: Analysis) -> str:
-    """One line for each run: what it was, how it ended, what it reached and what it cost; best configuration first."""
+    """One line for each run: what it was, how it ended, what it reached and what it cost; best configuration first.
+
+    `ranked_by` tells the rankings apart, where runs monitored different metrics; `counts` says which runs the means of
+    a rank are of: the completed ones, and of two with the same seed the later.
+    """
     ranked = [
         (c, i, row, run) for c in analysis.comparisons for i, row in enumerate(c.ranking.rows) for run in row.runs
     ]
@@ -53,16 +56,32 @@ def to_csv(analysis: Analysis) -> str:
     tested = sorted({name for *_, run in ranked for name in tests(run)})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    headings = ("rank", "run", *columns, "seed", "status", *metrics, *tested, *COSTS, "error", "folder")
+    headings = (
+        "ranked_by",
+        "rank",
+        "run",
+        *columns,
+        "seed",
+        "status",
+        "counts",
+        *metrics,
+        *tested,
+        *COSTS,
+        "error",
+        "folder",
+    )
     writer.writerow(map(guarded, headings))
     for comparison, index, row, run in ranked:
         seed, error = run.fields.get("seed"), run.fields.get("error")
+        ranking = comparison.ranking
         cells = (
+            f"{ranking.metric} {ranking.mode}" if ranking.metric else None,
             index + 1 if comparison.values[index] else None,
             run.path.name,
             *(row.changed.get(column) for column in columns),
             seed if isinstance(seed, int) else None,
             run.status,
+            "yes" if any(run is one for one in counted(row.runs)) else "no",
             *(monitored(run, metric) for metric in metrics),
             *(tests(run).get(name) for name in tested),
             row.parameters,

@@ -198,6 +198,8 @@ def histogram(values: Tensor) -> Histogram | None:
         low, high = torch.stack(torch.aminmax(flat)).tolist()
     total, length = flat.sum(dtype=torch.float64), torch.linalg.vector_norm(flat, dtype=torch.float64)
     spread = high - low
+    if spread > torch.finfo(flat.dtype).max:  # torch counts in the dtype of the values
+        flat = flat.double()
     if spread > 0 and math.isfinite(spread):
         counts = torch.histc(flat, _BINS, low, high).tolist()
         limits = [low + spread * (i + 1) / _BINS for i in range(_BINS - 1)] + [high]

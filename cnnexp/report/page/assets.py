@@ -14,7 +14,9 @@ from markupsafe import Markup
 
 _HERE = resources.files("cnnexp.report.page")
 _SCRIPTS = ("theme.js", "page.js")
-_ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+TURNS = {code: f"\\u{code:04x}" for code in (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""The characters that turn the direction of all that follows, as texts that show them."""
+_ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"} | {c: f"\\{text}" for c, text in TURNS.items()}
 
 
 @cache

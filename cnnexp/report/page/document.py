@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from cnnexp.records import Run
 
@@ -68,8 +69,14 @@ def _environment() -> Environment:
         loader=PackageLoader("cnnexp.report.page"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update({name: getattr(formats, name) for name in _FILTERS})
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """A text as the page says it: a value from a config may not turn the words after it around."""
+    return value.translate(assets.TURNS) if isinstance(value, str) and not isinstance(value, Markup) else value
