@@ -481,3 +481,11 @@ def test_a_job_whose_end_cannot_be_written_is_no_success(work: Path) -> None:
     assert f"error: 1 kind=blocks: how it ended could not be written; log: {log}" in told.err.splitlines()
     assert outcomes(work) == {"nothing": ("completed", None)}
     assert json.loads((work / folder / "sweep.json").read_text())["status"] == "failed"
+
+
+def test_what_the_fork_server_does_without_can_be_imported_by_a_job() -> None:
+    """scipy.signal is a second's work that no job needs, and whole for one that asks for it."""
+    told = "import sys; import cnnexp.sweeps.preload; print('scipy.signal' in sys.modules); "
+    told += "import scipy.signal; print(scipy.signal.windows.hamming(3)[1])"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["False", "1.0"]
