@@ -1,4 +1,4 @@
-"""TensorBoard's checksum in C: in Python it takes three times as long as drawing the pictures that it protects."""
+"""TensorBoard's checksum in C: in Python it takes three times as long as encoding the pictures that it protects."""
 
 from __future__ import annotations
 
